@@ -1,0 +1,92 @@
+"""The errors of streamwatch, one tree.
+
+StreamwatchError
+├── ConfigError               a setting is wrong: stops the program at start
+├── BadRecord                 one message is wrong: goes to the dead letters, the stream goes on
+├── BrokerError               Kafka does not do what it was asked
+│   ├── BrokerUnreachable     nobody answers at the address
+│   ├── BrokerAuthError       the broker answers, and refuses who we are
+│   ├── BrokerTlsError        the broker answers, and the TLS handshake fails
+│   ├── BrokerRightError      the broker knows us, and we may not do this
+│   └── StreamMismatch        a stream is not as the tables or the settings expect it
+├── ModelError                the model cannot be loaded or run
+│   └── EncoderMissing        the encoder's package is not installed
+├── StoreError                a table cannot be read or written
+├── AlertmanagerError         Alertmanager refuses or does not answer
+└── StageError                a stage stopped and could not be started again
+"""
+
+from __future__ import annotations
+
+
+class StreamwatchError(Exception):
+    """Base of every error that streamwatch raises on purpose."""
+
+
+class ConfigError(StreamwatchError):
+    """Say which setting is wrong, where it stands, what was found and what was expected.
+
+    Args:
+        place: File or environment variable that holds the setting.
+        key: Dotted name of the setting, such as `kafka.partitions`.
+        found: What stands there.
+        expected: What would be right, as a phrase.
+    """
+
+    def __init__(self, place: str, key: str, found: object, expected: str) -> None:
+        super().__init__(f"{place}: {key}: found {found!r}, expected {expected}")
+        self.place = place
+        self.key = key
+        self.found = found
+        self.expected = expected
+
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[str, str, object, str]]:
+        return ConfigError, (self.place, self.key, self.found, self.expected)
+
+
+class BadRecord(StreamwatchError):
+    """A message that cannot be handled; its text is the reason that the dead letter carries."""
+
+
+class BrokerError(StreamwatchError):
+    """Kafka did not do what it was asked; the message says why and what to check."""
+
+
+class BrokerUnreachable(BrokerError):
+    """Nobody answers at the broker's address."""
+
+
+class BrokerAuthError(BrokerError):
+    """The broker refuses the user name or the password."""
+
+
+class BrokerTlsError(BrokerError):
+    """The TLS handshake with the broker fails."""
+
+
+class BrokerRightError(BrokerError):
+    """The broker's access rules do not allow this."""
+
+
+class StreamMismatch(BrokerError):
+    """A stream has other partitions or fewer messages than what was already taken from it."""
+
+
+class ModelError(StreamwatchError):
+    """The model cannot be loaded or run."""
+
+
+class EncoderMissing(ModelError):
+    """The encoder's package is not installed; the message holds the command that installs it."""
+
+
+class StoreError(StreamwatchError):
+    """A table cannot be read or written."""
+
+
+class AlertmanagerError(StreamwatchError):
+    """Alertmanager refuses an alert or does not answer."""
+
+
+class StageError(StreamwatchError):
+    """A stage stopped and could not be started again."""
