@@ -6,12 +6,13 @@ gave, and the same columns grow through scoring until ARCHIVE appends them to th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from streamwatch.errors import BadRecord
 from streamwatch.records import Post
@@ -61,15 +62,27 @@ text's words without links, mentions and marks: copies of a text share it.
 
 
 HEARTBEAT_HEADER = "heartbeat"
+_LAST_STAMP_MS = int(datetime(9998, 1, 1, tzinfo=UTC).timestamp()) * 1_000
 
 
 class Message(Protocol):
     """What a poll gives: kafka-python's ConsumerRecord, as far as it is used here."""
 
-    value: bytes | None
-    offset: int
-    timestamp: int
-    headers: Sequence[tuple[str, bytes]]
+    @property
+    def value(self) -> bytes | None:
+        """The message's bytes, if it has any."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands in its partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """When it was stamped, in milliseconds since 1970."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Names and values."""
 
 
 class DeadLetter(NamedTuple):
@@ -80,6 +93,10 @@ class DeadLetter(NamedTuple):
     offset: int
     reason: str
     value: bytes
+
+    def place(self) -> str:
+        """Return where the message stood, as logs and errors write it: `stream[partition]@offset`."""
+        return f"{self.stream}[{self.partition}]@{self.offset}"
 
 
 class Decoded(NamedTuple):
@@ -146,6 +163,11 @@ def _instant_fits(instant: datetime) -> bool:
     return 1970 <= instant.year <= 9998 and instant.timestamp() >= 0
 
 
+def _appended_us(timestamp_ms: int) -> int:
+    """Return a message's stamp in microseconds, held between 1970 and 9998: a producer may write anything there."""
+    return min(max(0, timestamp_ms), _LAST_STAMP_MS) * 1_000
+
+
 def _columns(posts: list[Post], messages: list[Message], partition: int) -> pa.RecordBatch:
     rows = len(posts)
     return pa.record_batch(
@@ -159,12 +181,38 @@ def _columns(posts: list[Post], messages: list[Message], partition: int) -> pa.R
             pa.array([post.text for post in posts], pa.string()),
             pa.array([post.tickers for post in posts], pa.list_(pa.string())),
             pa.array([post.reply_to for post in posts], pa.string()),
-            pa.array([max(0, message.timestamp) for message in messages], pa.timestamp("ms", tz="UTC")).cast(INSTANT),
+            pa.array([_appended_us(message.timestamp) for message in messages], pa.int64()).cast(INSTANT),
             pa.array([partition] * rows, pa.int32()),
             pa.array([message.offset for message in messages], pa.int64()),
         ],
         schema=POST_SCHEMA,
     )
+
+
+def with_scores(batch: pa.RecordBatch, scores: Mapping[str, pa.Array], scored_at: datetime) -> pa.RecordBatch:
+    """Return an enriched micro-batch with its scores: a batch of `SCORED_SCHEMA`.
+
+    Args:
+        batch: Columns of `POST_SCHEMA`, `entities` and `novelty`.
+        scores: The columns that the model adds, `(rows,)` each.
+        scored_at: When they were scored.
+    """
+    columns = {name: batch.column(name) for name in batch.schema.names} | dict(scores)
+    columns["entities"] = _with_sentiment(columns["entities"], columns["sentiment"])
+    columns["scored_at"] = pa.array([scored_at] * batch.num_rows, INSTANT)
+    return pa.record_batch([columns[name] for name in SCORED_SCHEMA.names], schema=SCORED_SCHEMA)
+
+
+def _with_sentiment(entities: pa.ListArray, sentiment: pa.Array) -> pa.ListArray:
+    """Give every entity the sentiment of its post."""
+    rows = pc.list_parent_indices(entities)
+    values = entities.flatten()
+    filled = pa.StructArray.from_arrays(
+        [values.field("name"), values.field("ticker"), sentiment.take(rows)], fields=list(ENTITY)
+    )
+    lengths = pc.fill_null(pc.list_value_length(entities), 0)
+    offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
+    return pa.ListArray.from_arrays(offsets, filled)
 
 
 def heartbeat_header(instant: datetime) -> list[tuple[str, bytes]]:
@@ -187,7 +235,7 @@ def read_heartbeat(headers: Sequence[tuple[str, bytes]]) -> datetime | None:
     for name, value in headers:
         if name == HEARTBEAT_HEADER:
             try:
-                instant = datetime.fromisoformat(value.decode())
+                instant = datetime.fromisoformat((value or b"").decode())
             except ValueError:
                 return None
             return instant if instant.tzinfo is not None and _instant_fits(instant) else None
@@ -206,7 +254,8 @@ def decode_scored(value: bytes | None) -> pa.RecordBatch:
     """Read a micro-batch from `scored`.
 
     Raises:
-        BadRecord: The bytes are no Arrow IPC stream with the columns of `SCORED_SCHEMA`.
+        BadRecord: The bytes are no Arrow IPC stream with the columns of `SCORED_SCHEMA`, or its rows are not of one
+            source partition with rising offsets.
     """
     if value is None:
         message = "no value"
@@ -214,7 +263,8 @@ def decode_scored(value: bytes | None) -> pa.RecordBatch:
     try:
         with pa.ipc.open_stream(value) as reader:
             table = reader.read_all()
-    except (pa.ArrowInvalid, OSError, ValueError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
         message = f"not an Arrow IPC stream: {error}"
         raise BadRecord(message) from error
     if not table.schema.equals(SCORED_SCHEMA):
@@ -222,4 +272,21 @@ def decode_scored(value: bytes | None) -> pa.RecordBatch:
         message = f"not scored.v1: columns differ: {', '.join(sorted(names)) or 'types'}"
         raise BadRecord(message)
     batches = table.combine_chunks().to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=SCORED_SCHEMA)
+    if not batches:
+        return pa.RecordBatch.from_pylist([], schema=SCORED_SCHEMA)
+    _check_rows(batches[0])
+    return batches[0]
+
+
+def _check_rows(batch: pa.RecordBatch) -> None:
+    """Refuse rows that a table would refuse, and offsets that would make readers drop or double rows."""
+    for field in SCORED_SCHEMA:
+        if not field.nullable and batch.column(field.name).null_count:
+            message = f"not scored.v1: {field.name} has no value in some rows"
+            raise BadRecord(message)
+    partitions = pc.min_max(batch.column("source_partition")).as_py()
+    offsets = batch.column("source_offset")
+    rising = pc.all(pc.less(offsets[:-1], offsets[1:])).as_py() is not False
+    if partitions["min"] != partitions["max"] or not rising:
+        message = "not scored.v1: rows are not of one source partition with rising offsets"
+        raise BadRecord(message)

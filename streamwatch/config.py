@@ -10,7 +10,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -18,12 +18,12 @@ from msgspec import Meta, Struct, field
 from streamwatch.errors import ConfigError
 
 Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 
 DEFAULT_FILE = "streamwatch.toml"
 ENV_PREFIX = "STREAMWATCH_"
-SECRET_KEYS = ("kafka.sasl_password",)
+SECRET_KEYS = ("kafka.sasl_password", "mask.author_key")
 
 
 class Secret:
@@ -74,11 +74,20 @@ class KafkaConfig(Struct, frozen=True, forbid_unknown_fields=True):
         """Return the SASL password from the environment or from the file that `sasl_password_file` names."""
         if self.sasl_password is not None or self.sasl_password_file is None:
             return self.sasl_password
-        path = self.sasl_password_file
-        try:
-            return Secret(path.read_text(encoding="utf-8").strip())
-        except OSError as error:
-            raise ConfigError(str(path), "kafka.sasl_password_file", error.strerror, "a readable file") from error
+        return _read_secret("kafka.sasl_password_file", self.sasl_password_file)
+
+
+class MaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The key that turns authors into pseudonyms; none: one is made and kept in `state_dir`."""
+
+    author_key: Secret | None = None
+    author_key_file: Path | None = None
+
+    def key(self) -> Secret | None:
+        """Return the key from the environment or from the file that `author_key_file` names."""
+        if self.author_key is not None or self.author_key_file is None:
+            return self.author_key
+        return _read_secret("mask.author_key_file", self.author_key_file)
 
 
 class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,13 +97,19 @@ class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
     flush_after_s: Seconds = 2.0
     flush_rows: Positive = 50_000
     compact_every_commits: Positive = 50
-    vacuum_after_h: Annotated[float, Meta(ge=0)] = 24.0
+    vacuum_after_h: Annotated[float, Meta(ge=0, le=1e5)] = 24.0
 
 
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which encoder runs, and how. `threads` 0: as many as there are cores for each replica."""
+    """Which encoder runs, and how. `threads` 0: as many as there are cores for each replica.
+
+    `heads` is a folder that `streamwatch.learn.heads` wrote; none: the heads that come with streamwatch. What is
+    built from the encoder once is kept in `cache_dir`; none: the user's cache folder.
+    """
 
     base: str = "multilingual-e5-small"
+    heads: Path | None = None
+    cache_dir: Path | None = None
     runtime: Literal["auto", "onnx-int8", "onnx-fp32", "torch"] = "auto"
     threads: Annotated[int, Meta(ge=0)] = 0
     micro_batch_tokens: Annotated[int, Meta(ge=512)] = 2_048
@@ -105,7 +120,7 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The Ray Serve application that scores."""
 
     replicas: Positive = 1
-    retry_for_s: Seconds = 300.0
+    retry_for_s: Seconds = 240.0
 
 
 class ScoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +173,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: Path = Path(".streamwatch")
     kafka: KafkaConfig = field(default_factory=KafkaConfig)
+    mask: MaskConfig = field(default_factory=MaskConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     serve: ServeConfig = field(default_factory=ServeConfig)
@@ -189,14 +205,13 @@ def load_config(file: Path | None, environ: Mapping[str, str]) -> Config:
     for key in SECRET_KEYS:
         section, name = key.split(".")
         if isinstance(settings.get(section), dict) and name in settings[section]:
-            variable = f"{ENV_PREFIX}{section}__{name}".upper()
-            raise ConfigError(str(path), key, "a secret in the file", f"it in {variable}, or a file in {key}_file")
+            expected = f"it in {_variable(key)}, or a file in {key}_file"
+            raise ConfigError(str(path), key, "a secret in the file", expected)
     config = _convert(settings, str(path), strict=True)
     from_environment = _environment(environ)
     if not from_environment:
         return config
-    merged = _merge(settings, from_environment)
-    return _convert(merged, f"{path} and environment {ENV_PREFIX}*" if settings else "environment", strict=False)
+    return _convert(_merge(settings, from_environment), None, strict=False)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -206,6 +221,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(str(path), "(file)", error.strerror, "a readable TOML file") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), "(file)", str(error), "valid TOML") from error
+
+
+def _read_secret(key: str, path: Path) -> Secret:
+    try:
+        return Secret(path.read_text(encoding="utf-8").strip())
+    except OSError as error:
+        raise ConfigError(str(path), key, error.strerror, "a readable file") from error
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -233,25 +255,36 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _decode_special(kind: type, value: object) -> object:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
-    if kind is Path and isinstance(value, str):
+    if kind is Path and isinstance(value, str) and value:
         return Path(value).expanduser()
-    message = f"Expected `str`, got `{type(value).__name__}`"
+    message = f"Expected `str`, got `{type(value).__name__}`" if value != "" else "Expected a path"
     raise ValueError(message)
 
 
-def _convert(settings: dict[str, Any], place: str, *, strict: bool) -> Config:
+def _convert(settings: dict[str, Any], file: str | None, *, strict: bool) -> Config:
+    """Return the settings as a Config; without a file, what is wrong with them came from the environment."""
     try:
         return msgspec.convert(settings, type=Config, strict=strict, dec_hook=_decode_special)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `")
         key = where.rstrip("`").removeprefix("$").lstrip(".")
+        found, expected = _lookup(settings, key), reason.removeprefix("Expected ").replace("`", "")
         if "unknown field" in reason:
-            name = reason.split("`")[1]
-            full = f"{key}.{name}".lstrip(".")
             known = ", ".join(_known_keys(key))
-            raise ConfigError(place, full, "an unknown key", f"one of: {known}") from error
-        expected = reason.removeprefix("Expected ").replace("`", "")
-        raise ConfigError(place, key, _lookup(settings, key), expected) from error
+            key = f"{key}.{reason.split('`')[1]}".lstrip(".")
+            found, expected = "an unknown key", f"one of: {known}"
+        elif "enum value" in reason:
+            expected = f"one of: {', '.join(_choices(key))}"
+        raise ConfigError(file or _variable(key), key, found, expected) from error
+
+
+def _variable(key: str) -> str:
+    """Return the environment variable that sets a key.
+
+    >>> _variable("kafka.prefix")
+    'STREAMWATCH_KAFKA__PREFIX'
+    """
+    return ENV_PREFIX + key.replace(".", "__").upper()
 
 
 def _lookup(settings: dict[str, Any], key: str) -> object:
@@ -269,3 +302,14 @@ def _known_keys(section: str) -> list[str]:
     """
     kind: Any = type(getattr(Config(), section)) if section else Config
     return [key.name for key in msgspec.structs.fields(kind)]
+
+
+def _choices(key: str) -> tuple[str, ...]:
+    """Return the words that a key may be.
+
+    >>> _choices("kafka.sasl_mechanism")
+    ('PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512')
+    """
+    section, _, name = key.rpartition(".")
+    choices: tuple[str, ...] = get_args(get_type_hints(type(getattr(Config(), section)))[name])
+    return choices

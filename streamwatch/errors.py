@@ -8,6 +8,7 @@ StreamwatchError
 │   ├── BrokerAuthError       the broker answers, and refuses who we are
 │   ├── BrokerTlsError        the broker answers, and the TLS handshake fails
 │   ├── BrokerRightError      the broker knows us, and we may not do this
+│   ├── MembershipLost        the group gave our partitions to another member
 │   └── StreamMismatch        a stream is not as the tables or the settings expect it
 ├── ModelError                the model cannot be loaded or run
 │   └── EncoderMissing        the encoder's package is not installed
@@ -66,6 +67,10 @@ class BrokerTlsError(BrokerError):
 
 class BrokerRightError(BrokerError):
     """The broker's access rules do not allow this."""
+
+
+class MembershipLost(BrokerError):
+    """The group gave our partitions to another member; drop what is in flight and poll again, it comes again."""
 
 
 class StreamMismatch(BrokerError):

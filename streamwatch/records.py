@@ -47,6 +47,8 @@ Text = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT_CHARS)]
 LongText = Annotated[str, Meta(max_length=2_048)]
 Ticker = Annotated[str, Meta(min_length=1, max_length=16)]
 Instant = Annotated[datetime, Meta(tz=True)]
+Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+"""A count or an offset, small enough for readers whose numbers are floats."""
 
 
 class Post(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,8 +90,8 @@ class Window(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     group: ShortText
     window_start: Instant
     window_end: Instant
-    count: Annotated[int, Meta(ge=0)]
-    negative: Annotated[int, Meta(ge=0)]
+    count: Count
+    negative: Count
     measure: float
     expected: float | None
     surprise: float
@@ -112,7 +114,7 @@ class Provenance(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     model_version: str
     monitors_hash: str
     watermark: Instant
-    source_offsets: dict[str, int]
+    source_offsets: dict[str, Count]
 
 
 class Alert(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -138,8 +140,8 @@ class Alert(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seen: float
     expected: float
     surprise: float
-    count: Annotated[int, Meta(ge=0)]
-    negative: Annotated[int, Meta(ge=0)]
+    count: Count
+    negative: Count
     evidence: list[EvidencePost]
     annotations: dict[str, str]
     provenance: Provenance

@@ -1,0 +1,152 @@
+"""A grouping: all monitors that share groups and hop, over the same panes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from streamwatch.records import EvidencePost, Provenance
+from streamwatch.watch.alerts import Support
+from streamwatch.watch.evidence import Evidence
+from streamwatch.watch.groups import SUMS, mentions
+from streamwatch.watch.instants import NEVER, from_us, span_us
+from streamwatch.watch.keys import Keys
+from streamwatch.watch.monitors import Monitor
+from streamwatch.watch.origins import Origins
+from streamwatch.watch.panes import OpenPanes
+from streamwatch.watch.tracks import Step, Track
+from streamwatch.watch.windows import ClosedPanes, Pane
+
+DAY_US = 86_400_000_000
+HORIZON_HALF_LIVES = 4
+"""A key of which nobody wrote for so many half-lives of the baseline is forgotten."""
+
+
+class GroupingKey(NamedTuple):
+    """What monitors must have in common to share panes."""
+
+    group_by: tuple[str, ...]
+    hop_us: int
+
+    @classmethod
+    def of(cls, monitor: Monitor) -> GroupingKey:
+        """Return the key of a monitor's grouping."""
+        return cls(tuple(monitor.group_by), span_us(monitor.hop))
+
+
+class Grouping:
+    """Panes, keys, evidence and monitors of one grouping.
+
+    An instant is visited when some window that ends there, or the baseline that learns then, has rows, or an alert
+    is open. A gap without data costs nothing, however long.
+    """
+
+    def __init__(self, key: GroupingKey, tracks: Sequence[Track], monitors_hash: str) -> None:
+        self.key = key
+        self.tracks = list(tracks)
+        self.keys = Keys()
+        self.open = OpenPanes()
+        self.closed = ClosedPanes()
+        self.evidence = Evidence()
+        self.origins = Origins()
+        self.visited_us: int | None = None
+        self.closed_until_us = NEVER
+        self._monitors_hash = monitors_hash
+        self._longest_us = max(track.length_us for track in tracks)
+        half_life_us = max(span_us(track.monitor.half_life) for track in tracks)
+        self._horizon_us = max(HORIZON_HALF_LIVES * half_life_us, 2 * self._longest_us + self.key.hop_us)
+
+    def apply(self, posts: pl.DataFrame, entities: pl.DataFrame, batch: pa.RecordBatch) -> None:
+        """Add the rows of a micro-batch that are on time.
+
+        Args:
+            posts: As `groups.read_posts` gives them, with the column `pane`.
+            entities: As `groups.read_entities` gives them.
+            batch: The micro-batch that `row` counts in.
+        """
+        self.origins.add(posts, batch)
+        found = mentions(posts, entities, self.key.group_by)
+        if found.height:
+            self.open.add(found)
+            self.evidence.add(found, batch)
+
+    def close(self, watermark_us: int) -> Iterator[Step]:
+        """Close every window whose end the watermark has reached, in order."""
+        until = watermark_us // self.key.hop_us * self.key.hop_us
+        if until <= self.closed_until_us:
+            return
+        self.closed_until_us = until
+        arriving = deque(_split(self.open.close(until)))
+        while (end_us := self._next_end(arriving)) is not None and end_us <= until:
+            if arriving and arriving[0][0] < end_us:
+                start_us, groups, sums = arriving.popleft()
+                self.closed.add(Pane(start_us, self.keys.number(groups, start_us), sums))
+            yield from self._visit(end_us)
+        self._forget()
+
+    def _next_end(self, arriving: deque[tuple[int, list[str], np.ndarray]]) -> int | None:
+        if self.visited_us is not None and self._is_busy(self.visited_us):
+            return self.visited_us + self.key.hop_us
+        return arriving[0][0] + self.key.hop_us if arriving else None
+
+    def _is_busy(self, visited_us: int) -> bool:
+        """Say whether there is something to do at the next hop even if no pane comes."""
+        if any(track.book.open for track in self.tracks):
+            return True
+        panes = self.closed.panes
+        return bool(panes) and panes[-1].start_us + 2 * self._longest_us > visited_us
+
+    def _visit(self, end_us: int) -> Iterator[Step]:
+        if self.visited_us is not None and self.visited_us // DAY_US != end_us // DAY_US:
+            self._expire(end_us)
+        self.visited_us = end_us
+        for track in self.tracks:
+            yield track.step(end_us, self.keys, self.closed, self._support(track))
+
+    def _support(self, track: Track) -> Support:
+        def evidence(group: str, end_us: int) -> list[EvidencePost]:
+            return self.evidence.of(group, end_us - track.length_us, end_us)
+
+        def provenance(end_us: int) -> Provenance:
+            return Provenance(
+                model_version=self.origins.versions(end_us - track.length_us, end_us),
+                monitors_hash=self._monitors_hash,
+                watermark=from_us(end_us),
+                source_offsets=self.origins.offsets(end_us),
+            )
+
+        return Support(evidence, provenance)
+
+    def _expire(self, now_us: int) -> None:
+        """Forget the keys that were quiet for the whole horizon."""
+        quiet = self.keys.quiet_since(now_us - self._horizon_us)
+        if not quiet.size:
+            return
+        stay = np.setdiff1d(np.arange(len(self.keys)), quiet)
+        for track in self.tracks:
+            track.keep(stay, len(self.keys))
+        self.closed.keep(stay, len(self.keys))
+        self.keys.keep(stay)
+
+    def _forget(self) -> None:
+        """Drop what no window needs any more."""
+        self.closed.forget((self.visited_us or 0) - 2 * self._longest_us)
+        self.evidence.forget(self.closed_until_us - self._longest_us)
+        self.origins.forget(self.closed_until_us - self._longest_us)
+
+
+def _split(panes: pl.DataFrame) -> Iterator[tuple[int, list[str], np.ndarray]]:
+    """Cut a frame that is sorted by pane and group into panes."""
+    if not panes.height:
+        return
+    starts = panes["pane"].to_numpy()
+    sums = np.ascontiguousarray(panes.select(SUMS).to_numpy().T)
+    groups = panes["group"].to_list()
+    cuts = [0, *(np.flatnonzero(np.diff(starts)) + 1).tolist(), len(starts)]
+    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+        yield int(starts[first]), groups[first:last], sums[:, first:last]

@@ -1,0 +1,188 @@
+"""Snapshots: the whole state of a watch as bytes, in msgpack and Arrow IPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+import numpy as np
+import polars as pl
+from msgspec import Struct
+
+from streamwatch.errors import StoreError
+from streamwatch.records import Alert
+from streamwatch.watch.alerts import OpenAlert
+from streamwatch.watch.baseline import Decayed
+from streamwatch.watch.frames import pack_frame, unpack_frame
+from streamwatch.watch.grouping import Grouping, GroupingKey
+from streamwatch.watch.groups import SUMS
+from streamwatch.watch.keys import Keys
+from streamwatch.watch.origins import Origins
+from streamwatch.watch.tracks import Track
+from streamwatch.watch.windows import ClosedPanes, Pane
+
+VERSION = 1
+
+
+class PastState(Struct):
+    """Decayed sums: 64-bit floats, row by row."""
+
+    weight: float
+    at_us: int | None
+    sums: bytes
+
+
+class TrackState(Struct):
+    """One monitor at work."""
+
+    name: str
+    definition: str
+    since_us: int
+    first_us: int | None
+    end_us: int
+    pasts: list[PastState]
+    common: list[PastState]
+    alerts: dict[str, OpenAlert]
+
+
+class GroupingState(Struct):
+    """Panes, keys and monitors of one grouping."""
+
+    group_by: tuple[str, ...]
+    hop_us: int
+    names: list[str]
+    last_us: list[int]
+    open: bytes
+    closed: bytes
+    evidence: bytes
+    origins: Origins
+    visited_us: int | None
+    closed_until_us: int
+    tracks: list[TrackState]
+
+
+class WatchState(Struct):
+    """Everything."""
+
+    version: int
+    watermarks: dict[int, int]
+    watermark: int | None
+    late_posts: int
+    groupings: list[GroupingState]
+    abandoned: list[Alert]
+
+
+def write_state(state: WatchState) -> bytes:
+    """Return a state as bytes."""
+    return msgspec.msgpack.encode(state)
+
+
+def read_state(data: bytes) -> WatchState:
+    """Read a state.
+
+    Raises:
+        StoreError: The bytes are no snapshot, or one of another version.
+    """
+    try:
+        state = msgspec.msgpack.decode(data, type=WatchState)
+    except msgspec.DecodeError as error:
+        message = f"not a snapshot of the watch, version {VERSION}: {error}"
+        raise StoreError(message) from error
+    if state.version != VERSION:
+        message = f"a snapshot of version {state.version}, expected {VERSION}"
+        raise StoreError(message)
+    return state
+
+
+def grouping_state(grouping: Grouping) -> GroupingState:
+    """Return the state of a grouping."""
+    return GroupingState(
+        group_by=grouping.key.group_by,
+        hop_us=grouping.key.hop_us,
+        names=grouping.keys.names,
+        last_us=grouping.keys.last_us.tolist(),
+        open=pack_frame(grouping.open.whole()),
+        closed=pack_frame(_closed_frame(grouping.closed)),
+        evidence=pack_frame(grouping.evidence.whole()),
+        origins=grouping.origins,
+        visited_us=grouping.visited_us,
+        closed_until_us=grouping.closed_until_us,
+        tracks=[_track_state(track) for track in grouping.tracks],
+    )
+
+
+def restore_grouping(grouping: Grouping, state: GroupingState) -> None:
+    """Give a grouping its state back; monitors that are new or defined otherwise stay as they are."""
+    grouping.keys = Keys(state.names, state.last_us)
+    grouping.open.restore(unpack_frame(state.open))
+    grouping.closed = _closed_panes(unpack_frame(state.closed))
+    grouping.evidence.restore(unpack_frame(state.evidence))
+    grouping.origins = state.origins
+    grouping.visited_us = state.visited_us
+    grouping.closed_until_us = state.closed_until_us
+    known = {(track.name, track.definition): track for track in state.tracks}
+    for track in grouping.tracks:
+        found = known.get((track.monitor.name, track.monitor.hash))
+        if found is not None:
+            _restore_track(track, found, grouping)
+
+
+def kept_monitors(states: Iterable[GroupingState]) -> dict[tuple[GroupingKey, str, str], TrackState]:
+    """Return the monitors of a snapshot by grouping, name and definition."""
+    return {
+        (GroupingKey(tuple(state.group_by), state.hop_us), track.name, track.definition): track
+        for state in states
+        for track in state.tracks
+    }
+
+
+def _track_state(track: Track) -> TrackState:
+    return TrackState(
+        name=track.monitor.name,
+        definition=track.monitor.hash,
+        since_us=track.since_us,
+        first_us=track.first_us,
+        end_us=track.window.end_us,
+        pasts=[_past_state(past) for past in track.detector.pasts],
+        common=[_past_state(past) for past in track.detector.common],
+        alerts=track.book.open,
+    )
+
+
+def _restore_track(track: Track, state: TrackState, grouping: Grouping) -> None:
+    track.first_us = state.first_us
+    track.window.restore(state.end_us, len(grouping.keys), grouping.closed)
+    track.earlier.restore(state.end_us - track.length_us, len(grouping.keys), grouping.closed)
+    for past, kept in zip(track.detector.pasts, state.pasts, strict=True):
+        _restore_past(past, kept)
+    for past, kept in zip(track.detector.common, state.common, strict=True):
+        _restore_past(past, kept)
+    track.book.open = state.alerts
+
+
+def _past_state(past: Decayed) -> PastState:
+    return PastState(past.weight, past.at_us, past.sums.astype("<f8").tobytes())
+
+
+def _restore_past(past: Decayed, state: PastState) -> None:
+    past.weight, past.at_us = state.weight, state.at_us
+    past.sums = np.frombuffer(state.sums, "<f8").astype(np.float64).reshape(len(past.sums), -1)
+
+
+def _closed_frame(closed: ClosedPanes) -> pl.DataFrame:
+    columns = {
+        "pane": [np.full(len(pane.keys), pane.start_us) for pane in closed.panes],
+        "key": [pane.keys for pane in closed.panes],
+        **{name: [pane.sums[index] for pane in closed.panes] for index, name in enumerate(SUMS)},
+    }
+    none = [np.zeros(0, np.int64)]
+    return pl.DataFrame({name: np.concatenate(values or none) for name, values in columns.items()})
+
+
+def _closed_panes(frame: pl.DataFrame) -> ClosedPanes:
+    return ClosedPanes(
+        [
+            Pane(start_us, part["key"].to_numpy(), np.ascontiguousarray(part.select(SUMS).to_numpy().T))
+            for (start_us,), part in frame.group_by("pane", maintain_order=True)
+        ]
+    )

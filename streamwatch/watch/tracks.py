@@ -1,0 +1,144 @@
+"""A monitor at work: its window over the panes, its detector, its alerts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from streamwatch.records import Alert, Window
+from streamwatch.watch.alerts import AlertBook, Reading, Support
+from streamwatch.watch.counts import CountDetector
+from streamwatch.watch.detector import COUNT, NEGATIVE, Detector, Ints, Observed, Pace, Verdict
+from streamwatch.watch.instants import NEVER, from_us, span_us
+from streamwatch.watch.keys import Keys
+from streamwatch.watch.monitors import Monitor
+from streamwatch.watch.shares import NetSentimentDetector, ShareDetector
+from streamwatch.watch.windows import ClosedPanes, Sliding
+
+
+class Step(NamedTuple):
+    """What one monitor makes of the windows that end at one instant, sorted by group."""
+
+    end_us: int
+    monitor: str
+    windows: list[Window]
+    alerts: list[Alert]
+
+
+def make_detector(monitor: Monitor) -> Detector:
+    """Return the detector of a monitor's measure, knowing nothing."""
+    pace = Pace(span_us(monitor.hop), monitor.panes, monitor.half_life / monitor.hop)
+    if monitor.measure == "negative_share":
+        return ShareDetector(pace)
+    if monitor.measure == "net_sentiment":
+        return NetSentimentDetector(pace)
+    return CountDetector(COUNT if monitor.measure == "volume" else NEGATIVE, pace)
+
+
+class Track:
+    """One monitor over the panes of its grouping.
+
+    Args:
+        monitor: The monitor.
+        since_us: Windows that start before are left out: what a monitor that joined later cannot know.
+    """
+
+    def __init__(self, monitor: Monitor, since_us: int = NEVER) -> None:
+        self.monitor = monitor
+        self.since_us = since_us
+        self.first_us: int | None = None
+        self.length_us = span_us(monitor.window)
+        self.window = Sliding(self.length_us, since_us)
+        self.earlier = Sliding(self.length_us, since_us)
+        self.detector = make_detector(monitor)
+        self.book = AlertBook(monitor)
+
+    def step(self, end_us: int, keys: Keys, panes: ClosedPanes, support: Support) -> Step:
+        """Close the windows that end at an instant.
+
+        Args:
+            end_us: A multiple of the hop, after the last.
+            keys: The groups.
+            panes: The closed panes up to this instant.
+            support: For the alerts.
+        """
+        self._see_first(end_us, panes)
+        for sliding in (self.window, self.earlier):
+            sliding.grow(len(keys))
+        window = self.window.move(end_us, panes)
+        earlier = self.earlier.move(end_us - self.length_us, panes)
+        if end_us - self.length_us < self.since_us:
+            return Step(end_us, self.monitor.name, [], [])
+        known = self.first_us is not None and end_us - 2 * self.length_us >= self.first_us
+        active = np.flatnonzero(window[COUNT])
+        active = active[keys.by_name(active)]
+        verdict = self.detector.update(Observed(window, earlier if known else None, active), end_us)
+        readings = self._readings(verdict, window, active, keys)
+        alerts = self.book.step(end_us, readings, support) if readings or self.book.open else []
+        return Step(end_us, self.monitor.name, self._windows(end_us, verdict, window, active, keys), alerts)
+
+    def keep(self, keys: Ints, known: int) -> None:
+        """Forget all keys but these.
+
+        Args:
+            keys: The numbers that stay.
+            known: How many keys there were.
+        """
+        for sliding in (self.window, self.earlier):
+            sliding.grow(known)
+            sliding.keep(keys)
+        for past in self.detector.pasts:
+            past.grow(known)
+            past.keep(keys)
+
+    def _see_first(self, end_us: int, panes: ClosedPanes) -> None:
+        if self.first_us is None:
+            seen = panes.between(self.since_us, end_us)
+            self.first_us = seen[0].start_us if seen else None
+
+    def _readings(self, verdict: Verdict, window: Ints, active: Ints, keys: Keys) -> dict[str, Reading]:
+        """Return the readings of the groups whose alert is open or may open."""
+        wanted = verdict.surprise >= self.monitor.threshold
+        for group in self.book.open:
+            wanted |= active == keys.find(group)
+        readings = {}
+        for index in np.flatnonzero(wanted).tolist():
+            key = int(active[index])
+            reading = Reading(
+                seen=float(verdict.measure[index]),
+                expected=float(verdict.expected[index]),
+                surprise=float(verdict.surprise[index]),
+                count=int(window[COUNT, key]),
+                negative=int(window[NEGATIVE, key]),
+            )
+            if keys.names[key] in self.book.open or self.book.is_surprising(reading):
+                readings[keys.names[key]] = reading
+        return readings
+
+    def _windows(self, end_us: int, verdict: Verdict, window: Ints, active: Ints, keys: Keys) -> list[Window]:
+        start, end, name = from_us(end_us - self.length_us), from_us(end_us), self.monitor.name
+        expected = verdict.expected.tolist() if verdict.ready else [None] * len(active)
+        columns = zip(
+            active.tolist(),
+            window[COUNT, active].tolist(),
+            window[NEGATIVE, active].tolist(),
+            verdict.measure.tolist(),
+            expected,
+            verdict.surprise.tolist(),
+            strict=True,
+        )
+        return [
+            Window(
+                monitor=name,
+                group=keys.names[key],
+                window_start=start,
+                window_end=end,
+                count=count,
+                negative=negative,
+                measure=measure,
+                expected=usual,
+                surprise=surprise,
+            )
+            for key, count, negative, measure, usual, surprise in columns
+        ]

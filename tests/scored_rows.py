@@ -1,0 +1,77 @@
+"""Scored rows for the tests of the watch: micro-batches as SCORE sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from streamwatch.codec import SCORED_SCHEMA
+from streamwatch.watch.monitors import Monitors, parse_monitors
+
+START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+PROBS = {"negative": [0.8, 0.1, 0.1], "neutral": [0.1, 0.8, 0.1], "positive": [0.1, 0.1, 0.8]}
+
+
+class Row(NamedTuple):
+    """A post, told by what the watch looks at; `minute` counts from `START`."""
+
+    minute: float
+    entities: tuple[str, ...] = ("AAPL",)
+    sentiment: str = "neutral"
+    source: str = "wire"
+    topic: str = "earnings"
+    lang: str = "en"
+    p_negative: float | None = None
+    novelty: int | None = None
+    text: str = "a post"
+
+
+def scored(rows: Sequence[Row], partition: int = 0, first_offset: int = 0) -> pa.RecordBatch:
+    """Return rows as a scored micro-batch of one source partition."""
+    return pa.RecordBatch.from_pylist(
+        [_record(row, partition, first_offset + index) for index, row in enumerate(rows)], schema=SCORED_SCHEMA
+    )
+
+
+def _record(row: Row, partition: int, offset: int) -> dict[str, object]:
+    at = START + timedelta(minutes=row.minute)
+    probs = PROBS[row.sentiment] if row.p_negative is None else [row.p_negative, 1 - row.p_negative, 0.0]
+    return {
+        "id": f"{partition}-{offset}",
+        "source": row.source,
+        "lang": row.lang,
+        "published_at": at,
+        "text": row.text,
+        "tickers": [],
+        "appended_at": at,
+        "source_partition": partition,
+        "source_offset": offset,
+        "entities": [{"name": name, "ticker": name, "sentiment": None} for name in row.entities],
+        "novelty": offset + 1_000_000 * partition if row.novelty is None else row.novelty,
+        "sentiment": row.sentiment,
+        "topic": row.topic,
+        "intent": "inform",
+        "sentiment_probs": probs,
+        "topic_probs": [],
+        "intent_probs": [],
+        "model_version": "m1",
+        "scored_at": at,
+    }
+
+
+def monitors(**settings: str) -> Monitors:
+    """Return one monitor: an hour's window every ten minutes over entities, changed by settings in TOML."""
+    values = {
+        "name": '"test"',
+        "group_by": '"entity"',
+        "window": '"60m"',
+        "hop": '"10m"',
+        "measure": '"volume"',
+        "average_run_length": "1_000",
+        **settings,
+    }
+    lines = (f"{'for' if key == 'holds_for' else key} = {value}" for key, value in values.items())
+    return parse_monitors("\n".join(["[[monitor]]", *lines]), "monitors.toml")
