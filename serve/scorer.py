@@ -1,0 +1,61 @@
+"""The scorer as a Ray Serve application: replicas that each hold the model and score micro-batches."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import LoggingConfig
+
+from streamwatch.config import Config, ModelConfig
+from streamwatch.model.scorer import Scorer
+
+APPLICATION = "streamwatch-scorer"
+CALLS_PER_REPLICA = 2
+"""One call is scored while the next one is on its way; more would only wait in the replica."""
+
+
+class ScoredTexts(NamedTuple):
+    """What a replica answers: the columns that the model adds, and the tokens it took."""
+
+    columns: pa.RecordBatch
+    tokens: int
+
+
+class ScorerReplica:
+    """A replica of the model. One thread scores, so that the event loop stays free for health checks."""
+
+    def __init__(self, model: ModelConfig) -> None:
+        self._scorer = Scorer.load(model)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
+
+    async def score(self, texts: pa.Array) -> ScoredTexts:
+        """Score texts `(rows,)`; the answer keeps their order."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, texts)
+
+    def _score(self, texts: pa.Array) -> ScoredTexts:
+        scores = self._scorer.score(texts)
+        return ScoredTexts(pa.record_batch(scores.columns()), scores.stats.tokens)
+
+
+def deploy(config: Config) -> DeploymentHandle[Any]:
+    """Start the scorer's replicas and wait until they answer."""
+    # Stages call by handle: no HTTP port is opened for it.
+    serve.start(proxy_location="Disabled", logging_config=LoggingConfig(log_level="WARNING"))
+    deployment: Any = serve.deployment(
+        num_replicas=config.serve.replicas,
+        max_ongoing_requests=CALLS_PER_REPLICA,
+        health_check_period_s=5,
+        health_check_timeout_s=30,
+    )(ScorerReplica)
+    application = deployment.bind(config.model)
+    return serve.run(application, name=APPLICATION, route_prefix=None)
+
+
+def retire() -> None:
+    """Take the scorer off a cluster that goes on without us; other applications stay."""
+    serve.delete(APPLICATION)

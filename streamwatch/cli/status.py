@@ -1,0 +1,136 @@
+"""`streamwatch status`: how the monitor is, and how far each stage is behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from streamwatch.cli.options import ConfigFile, Format, Output, read_config
+from streamwatch.cli.output import emit, emit_json, note
+from streamwatch.errors import BrokerError, StageError
+
+if TYPE_CHECKING:
+    from streamwatch.config import Config, MetricsConfig
+    from streamwatch.ingest.connection import Connection
+
+EXAMPLE = "Example: streamwatch status -o json"
+COLUMNS = ("stage", "state", "stream", "lag", "committed", "end", "restarts", "watermark", "last_error")
+TIMEOUT_S = 5.0
+UNHEALTHY = 1
+
+
+def command(*, output: Output = Format.table, config_file: ConfigFile = None) -> None:
+    """Show how each stage is, and its lag.
+
+    Restarts, watermark, throughput and dead letters as well.
+
+    Ends with 1 when no monitor runs or a stage is not up.
+    """
+    config = read_config(config_file)
+    monitor = fetch_status(config.metrics)
+    broker = _broker_view(config)
+    if monitor is None and output is not Format.json:
+        note(not_running(config.metrics))
+    if output is Format.json:
+        emit_json({"running": monitor is not None, "monitor": monitor, **broker})
+    else:
+        rows = stage_rows(monitor or {}, broker["lag"])
+        emit(rows, COLUMNS, output)
+        if output is Format.table and monitor is not None:
+            note(_summary_line(monitor, broker))
+        if broker["broker_error"]:
+            raise BrokerError(broker["broker_error"])
+    if monitor is None or not monitor.get("healthy", True):
+        raise typer.Exit(UNHEALTHY)
+
+
+def fetch_status(metrics: MetricsConfig) -> dict[str, Any] | None:
+    """Return what the running monitor says of itself, or None where none answers.
+
+    Raises:
+        StageError: Something else answers at that address.
+    """
+    import httpx
+
+    url = f"http://{metrics.host}:{metrics.port}/status"
+    try:
+        answer = httpx.get(url, timeout=TIMEOUT_S, trust_env=False)
+        answer.raise_for_status()
+        status = answer.json()
+    except httpx.TransportError:
+        return None
+    except (httpx.HTTPError, ValueError) as error:
+        message = f"{url} does not answer as a monitor does: {error}; check metrics.host and metrics.port"
+        raise StageError(message) from error
+    return status if isinstance(status, dict) else {}
+
+
+def stage_rows(monitor: dict[str, Any], lag: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each stage and stream: how the stage is, beside how far it is behind there.
+
+    >>> lag = [{"stage": "score", "stream": "streamwatch.posts", "committed": 7, "end": 9, "lag": 2}]
+    >>> rows = stage_rows({"stages": {"SCORE-0": {"state": "up"}, "WATCH": {"state": "up"}}}, lag)
+    >>> [(row["stage"], row["state"], row.get("lag")) for row in rows]
+    [('SCORE-0', 'up', 2), ('WATCH', 'up', None)]
+    """
+    stages: dict[str, dict[str, Any]] = dict(monitor.get("stages", {}))
+    behind = {stage: [at for at in lag if _same_stage(at["stage"], stage)] for stage in stages}
+    absent = [at for at in lag if not any(_same_stage(at["stage"], stage) for stage in stages)]
+    rows: list[dict[str, Any]] = []
+    for stage, figures in stages.items():
+        known = {"state": "unknown", **figures, "watermark": _instant(figures.get("watermark"))}
+        first, *rest = behind[stage] or [{}]
+        rows += [{**first, **known, "stage": stage}, *({**at, "stage": stage} for at in rest)]
+    return rows + [{**at, "state": "absent"} for at in absent]
+
+
+def _same_stage(name: str, stage: str) -> bool:
+    return stage.lower() == name.lower() or stage.lower().startswith(f"{name.lower()}-")
+
+
+def _instant(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _broker_view(config: Config) -> dict[str, Any]:
+    """Return what the broker alone can tell: the lag of each stage, and how many dead letters lie there."""
+    from streamwatch.ingest.connection import connect
+    from streamwatch.ingest.progress import stage_progress
+
+    try:
+        connection = connect(config)
+        lag = [dict(at._asdict()) for at in stage_progress(connection)]
+        return {"lag": lag, "dead_letters": count_dead_letters(config, connection), "broker_error": None}
+    except BrokerError as error:
+        return {"lag": [], "dead_letters": None, "broker_error": str(error)}
+
+
+def count_dead_letters(config: Config, connection: Connection) -> int:
+    """Return how many messages lie on the stream of dead letters; one may lie there twice after a crash."""
+    from contextlib import closing
+
+    from kafka.structs import TopicPartition
+
+    from streamwatch.ingest.admin import stream_partitions
+    from streamwatch.streams import stream_name
+
+    stream = stream_name("dead-letters", config.kafka.prefix)
+    places = [TopicPartition(stream, number) for number in range(stream_partitions(connection, [stream])[stream])]
+    with closing(connection.consumer(enable_auto_commit=False)) as consumer:
+        ends, beginnings = consumer.end_offsets(places), consumer.beginning_offsets(places)
+    return sum(ends[place] - beginnings[place] for place in places)
+
+
+def _summary_line(monitor: dict[str, Any], broker: dict[str, Any]) -> str:
+    health = "healthy" if monitor.get("healthy", True) else "NOT HEALTHY"
+    speed = monitor.get("throughput_posts_s", 0.0)
+    return (
+        f"{health}, {speed:,.1f} posts/s, {broker['dead_letters'] or 0:,} dead letters, pid {monitor.get('pid', '-')}"
+    )
+
+
+def not_running(metrics: MetricsConfig) -> str:
+    """Return what to say when no monitor answers."""
+    return f"no monitor runs at http://{metrics.host}:{metrics.port}: start one with `streamwatch run`"
