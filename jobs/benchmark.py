@@ -62,12 +62,14 @@ def crash(
     # The day before, so that none of its posts is in the future.
     day = (datetime.now(UTC) - timedelta(days=1)).date()
     sent = list(market_day(day, posts=posts, seed=seed).posts)
+    home = Path(os.environ["KAFKA_HOME"]) if os.environ.get("KAFKA_HOME") else None
     with tempfile.TemporaryDirectory(prefix="streamwatch-crash-") as folder:
         say("an undisturbed run")
-        calm = run_posts(Path(folder) / "calm", sent)
+        calm = run_posts(Path(folder) / "calm", sent, kafka_home=home)
         say(f"{kills} kills")
+        hurt = Path(folder) / "crashed"
         crashed = run_posts(
-            Path(folder) / "crashed", sent, kills=kills, seed=seed, on_kill=lambda part: say(f"killed {part}")
+            hurt, sent, kills=kills, seed=seed, kafka_home=home, on_kill=lambda part: say(f"killed {part}")
         )
     found = differences(calm, crashed)
     rows = [

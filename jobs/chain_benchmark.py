@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +17,10 @@ import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs.feeder import Feeder
-from jobs.monitor_process import MonitorProcess
+from jobs.memory import MemoryMeter
+from jobs.monitor_process import MonitorProcess, free_port
 from jobs.plain_loop import build_pipeline, plain_loop
-from streamwatch.config import Config
+from streamwatch.config import Config, MetricsConfig
 from streamwatch.ingest.connection import Connection, connect
 from streamwatch.ingest.marketday import market_day
 from streamwatch.ingest.progress import wait_until_archived
@@ -79,11 +80,10 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
         list(market_day(last_day - timedelta(days=rounds - at), posts=posts, seed=at).posts) for at in range(rounds + 1)
     ]
     scorer, pipeline = Scorer.load(Config().model), build_pipeline()
-    config = Config(state_dir=folder)
-    with MonitorProcess(folder, {}) as monitor:
+    config = Config(state_dir=folder, metrics=MetricsConfig(port=free_port()))
+    with MonitorProcess(config, os.environ) as monitor, MemoryMeter(monitor.pid) as memory:
         monitor.wait_until_up()
         connection = connect(config)
-        peak = PeakMemory(monitor)
         for number, day in enumerate(days[:-1], 1):
             say(f"round {number} of {rounds}: bare scorer")
             figures.bare.append(_bare(scorer, day))
@@ -94,7 +94,7 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
         figures.half_load = statistics.median(figures.chain) / 2
         say(f"latencies at {figures.half_load:.0f} posts/s")
         _latencies(figures, config, monitor, connection, days[-1])
-        figures.memory_bytes = peak.stop()
+        figures.memory_bytes = memory.peak_bytes
         monitor.stop()
     return figures
 
@@ -156,24 +156,3 @@ def histogram_quantile(share: float, buckets: dict[float, float]) -> float:
             return floor + (limit - floor) * (wanted - below) / (count - below) if limit != float("inf") else floor
         below, floor = count, limit
     return float("nan")
-
-
-class PeakMemory:
-    """The most memory that a monitor had, looked at every second."""
-
-    def __init__(self, monitor: MonitorProcess) -> None:
-        self._monitor = monitor
-        self._peak = 0
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="peak-memory", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> int:
-        """Stop looking and return the most that was seen, in bytes."""
-        self._stopping.set()
-        self._thread.join()
-        return self._peak
-
-    def _look(self) -> None:
-        while not self._stopping.wait(1.0):
-            self._peak = max(self._peak, self._monitor.memory_bytes())

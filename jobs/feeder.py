@@ -17,7 +17,8 @@ from streamwatch.ingest.sink import Sink
 from streamwatch.records import Post
 from streamwatch.streams import stream_name
 
-PAST_EVERY_WINDOW = timedelta(hours=6)
+PAST_EVERY_WINDOW = timedelta(days=2)
+"""More than the longest window of the monitors that come with streamwatch."""
 
 
 class Feeder(threading.Thread):

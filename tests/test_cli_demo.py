@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from jobs.memory import MemoryMeter, tree_bytes
+from jobs.monitor_process import MonitorProcess, to_toml
 from streamwatch.cli.demo import PlainDisplay
 from streamwatch.cli.demo_run import demo_config, fresh_folder
 from streamwatch.cli.demo_view import Counts, DemoView
-from streamwatch.cli.memory import MemoryMeter, tree_bytes
-from streamwatch.cli.monitor_process import MonitorProcess, to_toml
 from streamwatch.config import Config, KafkaConfig, MetricsConfig, ModelConfig, MonitorsConfig, StoreConfig, load_config
 from streamwatch.errors import StageError
 from streamwatch.records import Alert, Provenance
@@ -60,7 +60,7 @@ def test_a_monitor_that_cannot_start_says_why(tmp_path: Path) -> None:
         state_dir=tmp_path, monitors=MonitorsConfig(file=tmp_path / "none.toml"), metrics=MetricsConfig(port=1)
     )
     with (
-        MonitorProcess(config, tmp_path, os.environ) as monitor,
+        MonitorProcess(config, os.environ) as monitor,
         pytest.raises(StageError, match=r"ended with status 2: error: .*none\.toml"),
     ):
         monitor.wait_until_up(threading.Event(), lambda: None)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.ingest.masking import mask_text, mask_url, pseudonym
 from streamwatch.ingest.identifiers import luhn
+from streamwatch.ingest.masking import mask_text, mask_url, pseudonym
 
 KEY = b"0123456789abcdef"
 PIECES = (

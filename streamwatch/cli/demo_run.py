@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -17,11 +16,11 @@ from typing import Self
 import httpx
 import msgspec
 
+from jobs.memory import MemoryMeter
+from jobs.monitor_process import MonitorProcess, free_port, stage_errors
 from jobs.replay import Feed
 from streamwatch.cli.demo_outcome import Outcome, read_outcome
 from streamwatch.cli.demo_view import DemoView, read_counts
-from streamwatch.cli.memory import MemoryMeter
-from streamwatch.cli.monitor_process import MonitorProcess, stage_errors
 from streamwatch.config import Config, MetricsConfig
 from streamwatch.errors import BrokerError, StageError, StreamwatchError
 from streamwatch.ingest.admin import ensure_streams
@@ -87,7 +86,7 @@ class Demo:
             stack.enter_context(start_local_broker(self.config.state_dir, Path(home) if home else None))
             self._connection = connect(self.config)
             ensure_streams(self._connection)
-            self._monitor = stack.enter_context(MonitorProcess(self.config, self.config.state_dir, os.environ))
+            self._monitor = stack.enter_context(MonitorProcess(self.config, os.environ))
             self._http = stack.enter_context(httpx.Client(trust_env=False, timeout=2.0))
             self._outputs = stack.enter_context(_outputs(self.config, self._connection))
             self._stack = stack.pop_all()
@@ -212,7 +211,7 @@ def demo_config(config: Config) -> Config:
         model=config.model,
         serve=config.serve,
         score=config.score,
-        metrics=MetricsConfig(port=_free_port()),
+        metrics=MetricsConfig(port=free_port()),
     )
 
 
@@ -235,10 +234,3 @@ def _outputs(config: Config, connection: Connection) -> StreamReader:
     reader = StreamReader(connection, [stream_name("windows", prefix), stream_name("alerts", prefix)], f"{prefix}-demo")
     reader.seek({})
     return reader
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -143,7 +143,8 @@ class Replay:
 
     def wait(self, timeout_s: float, stopping: threading.Event) -> bool:
         """Wait until the monitor has stored everything; False when `stopping` was set before."""
-        from streamwatch.cli.status import fetch_status, not_running
+        from jobs.monitor_process import fetch_status
+        from streamwatch.cli.status import not_running
         from streamwatch.cli.waiting import wait_for_archive
 
         if fetch_status(self._config.metrics) is None:

@@ -9,7 +9,7 @@ import typer
 
 from streamwatch.cli.options import ConfigFile, Format, Output, read_config
 from streamwatch.cli.output import emit, emit_json, note
-from streamwatch.errors import BrokerError, StageError
+from streamwatch.errors import BrokerError
 
 if TYPE_CHECKING:
     from streamwatch.config import Config, MetricsConfig
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: streamwatch status -o json"
 COLUMNS = ("stage", "state", "stream", "lag", "committed", "end", "restarts", "watermark", "last_error")
-TIMEOUT_S = 5.0
 UNHEALTHY = 1
 
 
@@ -29,6 +28,8 @@ def command(*, output: Output = Format.table, config_file: ConfigFile = None) ->
     Ends with 1 when no monitor runs or a stage is not up.
     """
     config = read_config(config_file)
+    from jobs.monitor_process import fetch_status
+
     monitor = fetch_status(config.metrics)
     broker = _broker_view(config)
     if monitor is None and output is not Format.json:
@@ -44,27 +45,6 @@ def command(*, output: Output = Format.table, config_file: ConfigFile = None) ->
             raise BrokerError(broker["broker_error"])
     if monitor is None or not monitor.get("healthy", True):
         raise typer.Exit(UNHEALTHY)
-
-
-def fetch_status(metrics: MetricsConfig) -> dict[str, Any] | None:
-    """Return what the running monitor says of itself, or None where none answers.
-
-    Raises:
-        StageError: Something else answers at that address.
-    """
-    import httpx
-
-    url = f"http://{metrics.host}:{metrics.port}/status"
-    try:
-        answer = httpx.get(url, timeout=TIMEOUT_S, trust_env=False)
-        answer.raise_for_status()
-        status = answer.json()
-    except httpx.TransportError:
-        return None
-    except (httpx.HTTPError, ValueError) as error:
-        message = f"{url} does not answer as a monitor does: {error}; check metrics.host and metrics.port"
-        raise StageError(message) from error
-    return status if isinstance(status, dict) else {}
 
 
 def stage_rows(monitor: dict[str, Any], lag: list[dict[str, Any]]) -> list[dict[str, Any]]:
