@@ -98,6 +98,8 @@ def run_posts(
     """
     started = time.monotonic()
     config = crash_config(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "author.key").write_text("the same pseudonyms in both runs")
     with MonitorProcess(config, os.environ | {"KAFKA_HOME": str(kafka_home or "")}) as monitor:
         monitor.wait_until_up()
         connection = connect(config)
@@ -129,11 +131,15 @@ def _kill_parts(
         time.sleep(chance.uniform(SHORTEST_PAUSE_S, LONGEST_PAUSE_S))
         running = running_parts(monitor)
         choice = [part for part in parts if part in running]
-        if choice:
-            part = chance.choice(choice)
+        if not choice:
+            continue
+        part = chance.choice(choice)
+        try:
             os.kill(running[part], signal.SIGKILL)
-            killed[part] += 1
-            on_kill(part)
+        except ProcessLookupError:  # the last kill of this part is not yet in the monitor's status
+            continue
+        killed[part] += 1
+        on_kill(part)
     return killed
 
 
