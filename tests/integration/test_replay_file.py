@@ -1,0 +1,99 @@
+"""A real file of posts through the whole monitor: every post once, every window's count right."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import msgspec
+import polars as pl
+import pytest
+
+from jobs.monitor_process import MonitorProcess, free_port
+from streamwatch.config import Config, MetricsConfig
+from streamwatch.store.tables import Tables
+from streamwatch.watch.monitors import Monitor, load_monitors
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+
+FILE = Path(__file__).parents[2].parent / "shared" / "data" / "replay" / "stocknet_2015.jsonl"
+
+
+@pytest.fixture(scope="module")
+def file() -> Path:
+    if not FILE.exists():
+        reason = f"no {FILE}: the StockNet tweets of 2015"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return FILE
+
+
+@pytest.fixture(scope="module")
+def replayed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tables, dict[str, object]]]:
+    """The tables after a replay at full speed, and the summary that the command printed."""
+    config = Config(state_dir=tmp_path_factory.mktemp("replay"), metrics=MetricsConfig(port=free_port()))
+    with MonitorProcess(config, os.environ | {"KAFKA_HOME": ""}) as monitor:
+        monitor.wait_until_up()
+        done = subprocess.run(
+            [sys.executable, "-m", "streamwatch.cli.main", "--config", str(config.state_dir / "streamwatch.toml")]
+            + ["replay", str(file), "--speed", "max", "-o", "json"],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        monitor.stop()
+    yield Tables(config.store_url()), msgspec.json.decode(done.stdout)
+
+
+def test_every_post_is_in_the_table_once(file: Path, replayed: tuple[Tables, dict[str, object]]) -> None:
+    ids = [msgspec.json.decode(line)["id"] for line in file.read_bytes().splitlines()]
+    archived = replayed[0].scan("posts").select("id").collect()["id"]
+    assert Counter(archived) == Counter(ids)
+    assert replayed[1]["posts"] == len(ids) == 10_415
+
+
+def test_every_window_counts_what_a_recount_counts(replayed: tuple[Tables, dict[str, object]]) -> None:
+    tables = replayed[0]
+    posts = tables.scan("posts").collect()
+    windows = tables.latest("windows").collect()
+    for monitor in load_monitors(None).monitors:
+        kept = windows.filter(pl.col("monitor") == monitor.name)
+        counted = {
+            (row["group"], row["window_start"]): (row["count"], row["negative"])
+            for row in kept.iter_rows(named=True)
+            if row["count"]
+        }
+        assert counted == recount(posts, monitor), monitor.name
+
+
+def recount(posts: pl.DataFrame, monitor: Monitor) -> dict[tuple[str, datetime], tuple[int, int]]:
+    """Count posts and negative posts of every window the slow way: post by post, window by window."""
+    counts: Counter[tuple[str, datetime]] = Counter()
+    negative: Counter[tuple[str, datetime]] = Counter()
+    (dimension,) = monitor.group_by
+    epoch = datetime(1970, 1, 1, tzinfo=posts["published_at"][0].tzinfo)
+    for row in posts.iter_rows(named=True):
+        if dimension == "entity":
+            groups = {entity["ticker"] or entity["name"] for entity in row["entities"]}
+        else:
+            groups = {"all"} if dimension == "all" else {row[dimension]}
+        into_hop: timedelta = (row["published_at"] - epoch) % monitor.hop
+        last_start = row["published_at"] - into_hop
+        for hops in range(monitor.window // monitor.hop):
+            for group in groups:
+                counts[group, last_start - hops * monitor.hop] += 1
+                negative[group, last_start - hops * monitor.hop] += row["sentiment"] == "negative"
+    return {key: (count, negative[key]) for key, count in counts.items()}
+
+
+def test_the_summary_says_what_alerted_in_the_sell_off(replayed: tuple[Tables, dict[str, object]]) -> None:
+    alerts = replayed[1]["alerts"]
+    assert isinstance(alerts, list)
+    assert any("2015-08-20" <= str(alert["onset"]) < "2015-08-25" for alert in alerts), alerts
