@@ -59,8 +59,8 @@ def crash(
 
     Example: KAFKA_HOME=~/kafka python -m jobs.benchmark crash --kills 20
     """
-    # The day before, so that none of its posts is in the future.
-    day = (datetime.now(UTC) - timedelta(days=1)).date()
+    # Some days ago, so that the heartbeat that closes its windows is not in the future.
+    day = (datetime.now(UTC) - timedelta(days=4)).date()
     sent = list(market_day(day, posts=posts, seed=seed).posts)
     home = Path(os.environ["KAFKA_HOME"]) if os.environ.get("KAFKA_HOME") else None
     with tempfile.TemporaryDirectory(prefix="streamwatch-crash-") as folder:

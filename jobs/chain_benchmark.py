@@ -75,7 +75,7 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
         say: Told what is being done.
     """
     figures = ChainFigures()
-    last_day = (datetime.now(UTC) - timedelta(days=1)).date()
+    last_day = (datetime.now(UTC) - timedelta(days=4)).date()
     days = [
         list(market_day(last_day - timedelta(days=rounds - at), posts=posts, seed=at).posts) for at in range(rounds + 1)
     ]

@@ -44,7 +44,7 @@ def crash_config(folder: Path) -> Config:
     """Return a configuration with small micro-batches and frequent commits: many moments in which a kill does harm."""
     return Config(
         state_dir=folder,
-        model=ModelConfig(runtime="onnx-fp32"),
+        model=ModelConfig(runtime="onnx-fp32", max_tokens=32),
         serve=ServeConfig(replicas=2),
         score=ScoreConfig(micro_batch_posts=32),
         watch=WatchConfig(checkpoint_every_s=1.0),

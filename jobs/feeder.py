@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -71,7 +71,7 @@ class Feeder(threading.Thread):
             due += self._pause_s
             self._hurry.wait(max(0.0, due - time.monotonic()))
         if self._heartbeat:
-            end = self._posts[-1].published_at + PAST_EVERY_WINDOW
+            end = min(self._posts[-1].published_at + PAST_EVERY_WINDOW, datetime.now(UTC))
             for partition in range(kafka.partitions):
                 sink.send(stream, None, partition=partition, headers=heartbeat_header(end))
         sink.flush()

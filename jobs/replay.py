@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Self
 
@@ -35,6 +35,7 @@ class Feed:
         self._stream = stream_name("posts", config.kafka.prefix)
         self._partitions = range(stream_partitions(connection, [self._stream])[self._stream])
         self._sink = Sink(connection)
+        self._lateness = timedelta(seconds=config.watch.allowed_lateness_s)
         self.posts = 0
         self.first: datetime | None = None
         self.last: datetime | None = None
@@ -64,7 +65,11 @@ class Feed:
                 on_sent()
 
     def beat(self, instant: datetime) -> None:
-        """Say in every partition that no post before `instant` follows."""
+        """Say in every partition that no post before `instant` follows, but nothing of what the clock has yet to show.
+
+        Live posts may come after a replay; a promise about the future would make them late.
+        """
+        instant = min(instant, datetime.now(UTC) - self._lateness)
         for partition in self._partitions:
             self._sink.send(self._stream, None, partition=partition, headers=heartbeat_header(instant))
 

@@ -12,7 +12,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -97,7 +97,7 @@ class ScoreStage(Stage[ScoreMetrics]):
             wait_s = BUSY_POLL_S if self._flights else IDLE_POLL_S
             polled = self._source.poll(wait_s, self._config.score.micro_batch_posts)
             for taken, messages in polled.items():
-                self._flights += [self._take(taken, run) for run in _runs(messages)]
+                self._flights += [self._take(taken, run) for run in self._runs(messages)]
             self._send_on(wait_s=0.0)
         else:
             self._send_on(wait_s=1.0)
@@ -123,7 +123,7 @@ class ScoreStage(Stage[ScoreMetrics]):
         """Decode, enrich and mask the messages of one partition, and send them to the scorer."""
         flight = Flight(taken, messages)
         self.metrics.polled.inc(len(messages))
-        flight.heartbeat = _heartbeat(messages[-1])
+        flight.heartbeat = self._heartbeat(messages[-1])
         posts = messages[:-1] if flight.heartbeat else messages
         decoded = self._decoder.decode(taken.topic, taken.partition, posts, datetime.now(UTC))
         flight.dead = decoded.dead
@@ -131,6 +131,24 @@ class ScoreStage(Stage[ScoreMetrics]):
             flight.batch = self._enricher.enrich(decoded.batch)
             flight.call = Call(self._scorer, flight.batch.column("text"), self._config.serve.retry_for_s)
         return flight
+
+    def _runs(self, messages: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
+        """Cut messages after each heartbeat: what follows one must not be judged before it."""
+        start = 0
+        for index, message in enumerate(messages):
+            if self._heartbeat(message):
+                yield messages[start : index + 1]
+                start = index + 1
+        if start < len(messages):
+            yield messages[start:]
+
+    def _heartbeat(self, message: ConsumerRecord) -> datetime | None:
+        """Return a heartbeat's instant; one from the future would make every post until then late, and is none."""
+        if message.value is not None:
+            return None
+        instant = read_heartbeat(message.headers)
+        latest = datetime.now(UTC) + timedelta(seconds=self._config.score.max_future_s)
+        return instant if instant and instant <= latest else None
 
     def _send_on(self, wait_s: float) -> None:
         """Send the micro-batches that are back, oldest first, then commit: acknowledged before committed."""
@@ -201,21 +219,6 @@ class ScoreStage(Stage[ScoreMetrics]):
         """Send on and commit everything in flight, before partitions leave or the stage ends."""
         while self._flights:
             self._send_on(wait_s=1.0)
-
-
-def _runs(messages: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
-    """Cut messages after each heartbeat: what follows one must not be judged before it."""
-    start = 0
-    for index, message in enumerate(messages):
-        if message.value is None and read_heartbeat(message.headers):
-            yield messages[start : index + 1]
-            start = index + 1
-    if start < len(messages):
-        yield messages[start:]
-
-
-def _heartbeat(message: ConsumerRecord) -> datetime | None:
-    return read_heartbeat(message.headers) if message.value is None else None
 
 
 def _by_name(columns: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -18,7 +18,7 @@ import pytest
 from jobs.crash import running_parts
 from jobs.feeder import Feeder
 from jobs.monitor_process import MonitorProcess, free_port
-from streamwatch.config import Config, MetricsConfig
+from streamwatch.config import Config, MetricsConfig, ModelConfig
 from streamwatch.ingest.connection import Connection, connect
 from streamwatch.ingest.deadletters import read_dead_letters
 from streamwatch.ingest.marketday import market_day
@@ -31,7 +31,7 @@ from streamwatch.watch.monitors import load_monitors
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
+DAY = (datetime.now(UTC) - timedelta(days=4)).date()
 
 
 @pytest.fixture(params=["noida-db", "apache-kafka"])
@@ -43,7 +43,9 @@ def environ(request: pytest.FixtureRequest) -> Mapping[str, str]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
-    return Config(state_dir=tmp_path / "state", metrics=MetricsConfig(port=free_port()))
+    return Config(
+        state_dir=tmp_path / "state", model=ModelConfig(max_tokens=32), metrics=MetricsConfig(port=free_port())
+    )
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def recount(posts: pl.DataFrame, window: pl.DataFrame) -> pl.Series:
 
 
 def test_market_day_is_scored_archived_and_watched_once(monitor: MonitorProcess, config: Config) -> None:
-    day = market_day(YESTERDAY, posts=1_200, seed=4)
+    day = market_day(DAY, posts=1_200, seed=4)
     posts = list(day.posts)
     feed(connect(config), posts)
 
@@ -109,7 +111,7 @@ def test_market_day_is_scored_archived_and_watched_once(monitor: MonitorProcess,
 
 
 def test_goes_on_after_a_stop_where_it_was(config: Config, environ: Mapping[str, str]) -> None:
-    posts = list(market_day(YESTERDAY, posts=600, seed=5).posts)
+    posts = list(market_day(DAY, posts=600, seed=5).posts)
     for part in (posts[:300], posts[300:]):
         with MonitorProcess(config, environ) as monitor:
             monitor.wait_until_up()
@@ -192,6 +194,6 @@ def test_a_killed_part_is_started_again(monitor: MonitorProcess, config: Config)
         deadline = time.monotonic() + 60
         while not is_back(monitor, part, before):
             assert time.monotonic() < deadline, f"{part} did not come back:\n{monitor.log.read_text()[-3000:]}"
-    posts = list(market_day(YESTERDAY, posts=200, seed=6).posts)
+    posts = list(market_day(DAY, posts=200, seed=6).posts)
     feed(connect(config), posts)
     assert Tables(config.store_url()).rows("posts") == len(posts)

@@ -14,13 +14,13 @@ from streamwatch.records import Post
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 KILLS = 20
-POSTS = 3_000
-YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
+POSTS = 2_000
+DAY = (datetime.now(UTC) - timedelta(days=4)).date()
 
 
 @pytest.fixture(scope="module")
 def posts() -> list[Post]:
-    return list(market_day(YESTERDAY, posts=POSTS, seed=9).posts)
+    return list(market_day(DAY, posts=POSTS, seed=9).posts)
 
 
 @pytest.fixture(scope="module")

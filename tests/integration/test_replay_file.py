@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import polars as pl
 import pytest
 
 from jobs.monitor_process import MonitorProcess, free_port
-from streamwatch.config import Config, MetricsConfig
+from streamwatch.config import Config, MetricsConfig, ModelConfig
 from streamwatch.store.tables import Tables
 from streamwatch.watch.monitors import Monitor, load_monitors
 
@@ -35,10 +34,16 @@ def file() -> Path:
 
 
 @pytest.fixture(scope="module")
-def replayed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tables, dict[str, object]]]:
+def replayed(
+    file: Path, kafka_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Tables, dict[str, object]]:
     """The tables after a replay at full speed, and the summary that the command printed."""
-    config = Config(state_dir=tmp_path_factory.mktemp("replay"), metrics=MetricsConfig(port=free_port()))
-    with MonitorProcess(config, os.environ | {"KAFKA_HOME": ""}) as monitor:
+    config = Config(
+        state_dir=tmp_path_factory.mktemp("replay"),
+        model=ModelConfig(max_tokens=48),  # what is counted is the same, and it takes half of the time
+        metrics=MetricsConfig(port=free_port()),
+    )
+    with MonitorProcess(config, os.environ | {"KAFKA_HOME": str(kafka_home)}) as monitor:
         monitor.wait_until_up()
         done = subprocess.run(
             [sys.executable, "-m", "streamwatch.cli.main", "--config", str(config.state_dir / "streamwatch.toml")]
@@ -49,7 +54,7 @@ def replayed(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         )
         assert done.returncode == 0, done.stderr
         monitor.stop()
-    yield Tables(config.store_url()), msgspec.json.decode(done.stdout)
+    return Tables(config.store_url()), msgspec.json.decode(done.stdout)
 
 
 def test_every_post_is_in_the_table_once(file: Path, replayed: tuple[Tables, dict[str, object]]) -> None:
