@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from jobs.monitor_process import MonitorProcess, free_port
-from streamwatch.config import Config, MetricsConfig, ModelConfig
+from streamwatch.config import Config, MetricsConfig
 from streamwatch.store.tables import Tables
 from streamwatch.watch.monitors import Monitor, load_monitors
 
@@ -40,7 +40,6 @@ def replayed(
     """The tables after a replay at full speed, and the summary that the command printed."""
     config = Config(
         state_dir=tmp_path_factory.mktemp("replay"),
-        model=ModelConfig(max_tokens=48),  # what is counted is the same, and it takes half of the time
         metrics=MetricsConfig(port=free_port()),
     )
     with MonitorProcess(config, os.environ | {"KAFKA_HOME": str(kafka_home)}) as monitor:
