@@ -100,6 +100,6 @@ class ArchiveStage(Stage[ArchiveMetrics]):
             if last >= ends.get(partition, 0):
                 message = (
                     f"{posts}[{partition}] ends at offset {ends.get(partition, 0)}, and the tables hold posts up to "
-                    f"{last}: the stream was deleted and made again; start with a new store.url or kafka.prefix"
+                    f"{last}: the stream was deleted and made again; start with a new store.url (and kafka.prefix)"
                 )
                 raise StreamMismatch(message)

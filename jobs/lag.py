@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from kafka.errors import KafkaError
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -48,11 +49,11 @@ class LagMeter(Collector):
     def close(self) -> None:
         """Stop measuring."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(timeout=2 * MEASURE_EVERY_S)
 
     def _measure(self) -> None:
         while not self._stopping.wait(MEASURE_EVERY_S):
             try:
                 self._progress = stage_progress(self._connection)
-            except BrokerError as error:
+            except (BrokerError, KafkaError, OSError) as error:
                 log.warning("the lag cannot be measured", extra={"error": str(error)})

@@ -34,7 +34,7 @@ from jobs.supervisor import Supervisor
 from jobs.watch import WatchStage
 from serve.scorer import APPLICATION, deploy, retire
 from streamwatch.config import Config, load_config
-from streamwatch.errors import ConfigError, StreamwatchError
+from streamwatch.errors import BrokerError, ConfigError, StreamwatchError
 from streamwatch.ingest.admin import ensure_streams
 from streamwatch.ingest.broker import running_broker, start_local_broker
 from streamwatch.ingest.connection import Connection, connect
@@ -193,8 +193,10 @@ def _author_key(config: Config) -> bytes:
     path = config.state_dir / "author.key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32))
+        unfinished = path.with_suffix(".part")
+        unfinished.touch(0o600)
+        unfinished.write_text(secrets.token_hex(32))
+        unfinished.replace(path)
     return path.read_bytes()
 
 
@@ -211,7 +213,10 @@ class KeptBroker:
         if not self.broker.alive():
             log.error("the local broker died, starting it again")
             self.broker.kill()
-            self.broker = start_local_broker(self._state_dir, self._kafka_home)
+            try:
+                self.broker = start_local_broker(self._state_dir, self._kafka_home)
+            except BrokerError as error:  # the next look tries again
+                log.error("the local broker does not start", extra={"error": str(error)})
 
     def stop(self) -> None:
         """Ask the broker to end and save its data."""
@@ -253,7 +258,7 @@ def main() -> int:
         return run(load_config(None, os.environ))
     except StreamwatchError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, ConfigError) else 1
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from streamwatch.errors import MembershipLost
 from streamwatch.ingest.connection import Connection
 from streamwatch.ingest.deadletters import dead_letter_message
 from streamwatch.ingest.enrich import Enricher
-from streamwatch.ingest.sink import Sink
+from streamwatch.ingest.sink import MAX_SEND_BYTES, Sink
 from streamwatch.ingest.source import GroupMember
 from streamwatch.metrics import ScoreMetrics
 from streamwatch.streams import group_name, stream_name
@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 IDLE_POLL_S = 0.5
 BUSY_POLL_S = 0.02
+LARGEST_MESSAGE_BYTES = MAX_SEND_BYTES - 1_024
+"""What fits with key and headers."""
 
 
 class Flight:
@@ -196,8 +198,8 @@ class ScoreStage(Stage[ScoreMetrics]):
     def _produce(self, flight: Flight, batches: list[pa.RecordBatch]) -> None:
         partition = flight.taken.partition
         key = str(partition).encode()
-        for batch in batches:
-            self._sink.send(self._scored, encode_batch(batch), key=key, partition=partition)
+        for message in (message for batch in batches for message in _messages(batch)):
+            self._sink.send(self._scored, message, key=key, partition=partition)
         if flight.heartbeat:
             headers = heartbeat_header(flight.heartbeat)
             self._sink.send(self._scored, None, key=key, partition=partition, headers=headers)
@@ -219,6 +221,17 @@ class ScoreStage(Stage[ScoreMetrics]):
         """Send on and commit everything in flight, before partitions leave or the stage ends."""
         while self._flights:
             self._send_on(wait_s=1.0)
+
+
+def _messages(batch: pa.RecordBatch) -> Iterator[bytes]:
+    """Encode a micro-batch, in halves where it is larger than a message may be; the order stays."""
+    message = encode_batch(batch)
+    if len(message) <= LARGEST_MESSAGE_BYTES or batch.num_rows == 1:
+        yield message
+        return
+    half = batch.num_rows // 2
+    yield from _messages(batch.slice(0, half))
+    yield from _messages(batch.slice(half))
 
 
 def _by_name(columns: pa.RecordBatch) -> dict[str, pa.Array]:

@@ -30,13 +30,14 @@ class Call:
     Args:
         handle: The scorer.
         texts: Texts of the micro-batch, `(rows,)`.
-        retry_for_s: How long to send it again before giving up.
+        retry_for_s: How long to send it again, from the first failure on, before giving up.
     """
 
     def __init__(self, handle: DeploymentHandle[Any], texts: pa.Array, retry_for_s: float) -> None:
         self._handle = handle
         self._texts = texts
-        self._give_up_at = time.monotonic() + retry_for_s
+        self._retry_for_s = retry_for_s
+        self._give_up_at: float | None = None
         self._wait_s = FIRST_WAIT_S
         self._response: Response = handle.score.remote(texts)
         self.sent_at = time.monotonic()
@@ -64,7 +65,9 @@ class Call:
         return None
 
     def _send_again(self, error: Exception) -> None:
-        if time.monotonic() > self._give_up_at:
+        now = time.monotonic()
+        self._give_up_at = self._give_up_at or now + self._retry_for_s
+        if now > self._give_up_at:
             message = f"no scorer replica answered: {error}; see the replicas' logs"
             raise StageError(message) from error
         log.warning("scorer call failed, sending again", extra={"error": type(error).__name__, "wait_s": self._wait_s})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,10 +24,15 @@ LONGEST_WAIT_S = 30.0
 STEADY_AFTER_S = 60.0
 """A stage that ran this long before it ended starts again at once: its fault is not the last one's."""
 REPORT_TIMEOUT_S = 5.0
+"""A stage that did not answer for so long does not count as up."""
+SILENT_FOR_S = 120.0
+"""After so long its process is ended and started again."""
 THREADS = 4
 """Of a stage's process: one runs the stage, the others answer meanwhile."""
 FATAL = (ConfigError, StreamMismatch)
 """Starting again cannot mend these."""
+FATAL_AFTER = 3
+"""A broker that has just started again may show a stream shorter than it is for a moment."""
 
 
 class StageProcess:
@@ -34,12 +40,16 @@ class StageProcess:
 
     def __init__(self, make: Callable[[], Stage[Any]]) -> None:
         configure_logging()
-        self._stage = make()
+        self._make = make
+        self._stage: Stage[Any] | None = None
+        self._stopped = False
 
     def run(self) -> None:
         """Run the stage until it is stopped; what ends it otherwise is logged here, where its traceback is."""
         try:
-            self._stage.run()
+            self._stage = self._make()
+            if not self._stopped:
+                self._stage.run()
         except StreamwatchError:
             raise
         except Exception:
@@ -48,11 +58,13 @@ class StageProcess:
 
     def stop(self) -> None:
         """Ask the stage to drain and return from `run`."""
-        self._stage.stop()
+        self._stopped = True
+        if self._stage:
+            self._stage.stop()
 
     def report(self) -> StageReport:
         """Return how the stage is."""
-        return self._stage.report()
+        return self._stage.report() if self._stage else StageReport(os.getpid(), up=False, figures={}, families=[])
 
 
 @dataclass
@@ -68,7 +80,10 @@ class Supervised:
     start_at: float = 0.0
     wait_s: float = FIRST_WAIT_S
     last_error: str | None = None
+    lasting: int = 0
     report: StageReport | None = None
+    asked: Any = None
+    asked_at: float = 0.0
 
 
 @dataclass
@@ -121,15 +136,30 @@ class Supervisor:
             raise StageError("; ".join(faults))
 
     def _gather(self) -> None:
-        asked = {stage.name: stage.actor.report.remote() for stage in self.stages if stage.actor and stage.running}
-        deadline = time.monotonic() + REPORT_TIMEOUT_S
+        """Take the reports that are there, and ask for new ones; a process that gives none for long is ended."""
+        now = time.monotonic()
         for stage in self.stages:
-            try:
-                if stage.name in asked:
-                    report: StageReport = ray.get(asked[stage.name], timeout=max(0.0, deadline - time.monotonic()))
-                    stage.report = report
-            except (RayError, GetTimeoutError):
+            if stage.running is None:
+                continue
+            if stage.asked is None:
+                stage.asked, stage.asked_at = stage.actor.report.remote(), now
+            elif ray.wait([stage.asked], timeout=0)[0]:
+                stage.report = _report(stage.asked)
+                stage.asked = None
+            elif now - stage.asked_at > SILENT_FOR_S:
+                log.error("stage does not answer, ending its process", extra={"stage": stage.name})
+                ray.kill(stage.actor)
+                stage.asked = None
+            elif now - stage.asked_at > REPORT_TIMEOUT_S:
                 stage.report = None
+
+
+def _report(asked: Any) -> StageReport | None:
+    try:
+        report: StageReport = ray.get(asked)
+    except RayError:
+        return None
+    return report
 
 
 def _start(stage: Supervised) -> None:
@@ -148,8 +178,9 @@ def _ended(stage: Supervised) -> None:
     stage.report = None
     if stage.actor:
         ray.kill(stage.actor)
-    stage.actor = stage.running = None
-    if isinstance(error, FATAL):
+    stage.actor = stage.running = stage.asked = None
+    stage.lasting = stage.lasting + 1 if isinstance(error, FATAL) else 0
+    if stage.lasting >= FATAL_AFTER:
         raise error
     steady = time.monotonic() - stage.started_at >= STEADY_AFTER_S
     stage.wait_s = FIRST_WAIT_S if steady else min(2 * stage.wait_s, LONGEST_WAIT_S)
@@ -167,13 +198,16 @@ def _fault(stage: Supervised) -> Exception:
         return cause if isinstance(cause, StreamwatchError) else StageError(f"{type(cause).__name__}: {cause}")
     except RayActorError:
         return StageError(f"the process of {stage.name} died")
+    except RayError as error:
+        return StageError(f"{stage.name}: {error}")
     return StageError(f"{stage.name} ended by itself")
 
 
 def _stop(stage: Supervised, timeout_s: float) -> str | None:
     """Stop one stage; return what went wrong, if anything did."""
     if stage.actor is None or stage.running is None:
-        return f"{stage.name} was not running: {stage.last_error}"
+        log.warning("stage was not running at the end", extra={"stage": stage.name, "error": stage.last_error})
+        return None
     try:
         stage.actor.stop.remote()
         ray.get(stage.running, timeout=timeout_s)

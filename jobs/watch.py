@@ -5,7 +5,7 @@ The pure core (`streamwatch.watch`) holds panes, watermarks, baselines and open 
 1. what was sent is acknowledged by the broker,
 2. the core's whole state and the positions that it stands for are written as one snapshot,
 3. the positions are committed with the snapshot's name beside them,
-4. only now is an older snapshot deleted, and only one that this stage wrote itself,
+4. only now is an older snapshot deleted, and not the last ones,
 5. and the next checkpoint is planned.
 
 A restart loads the snapshot that the commit names and reads on from its positions. What it sends a second time has the
@@ -81,6 +81,7 @@ class WatchStage(Stage[WatchMetrics]):
         """Load the snapshot that the last commit names, and go to its positions."""
         prefix = self._config.kafka.prefix
         self._streams = {kind: stream_name(kind, prefix) for kind in ("posts", "scored", "windows", "alerts")}
+        self._snapshot_prefix = f"watch-{prefix}-"
         self._dead_letters = stream_name("dead-letters", prefix)
         self._sink = Sink(self._connection)
         self._reader = StreamReader(self._connection, [self._streams["scored"]], group_name("watch", prefix))
@@ -126,7 +127,7 @@ class WatchStage(Stage[WatchMetrics]):
         committed = self._reader.committed()
         name = next((place.metadata for place in committed.values() if place.metadata), "")
         data = self._checkpoints.read(name) if name else None
-        self._checkpoints.prune([name])
+        self._prune(name)
         if data is None:
             if name:
                 log.error("the snapshot is gone, counting again from the beginning", extra={"snapshot": name})
@@ -143,6 +144,12 @@ class WatchStage(Stage[WatchMetrics]):
         self._reader.seek(positions)
         for alert in self._watch.firing:
             self._alertmanager.put(alert)
+
+    def _prune(self, keep: str) -> None:
+        """Delete the snapshots that crashes left behind; other monitors may have theirs in the same store."""
+        for name in self._checkpoints.names():
+            if name.startswith(self._snapshot_prefix) and name != keep:
+                self._checkpoints.delete(name)
 
     def _apply(self, taken: TopicPartition, messages: Sequence[ConsumerRecord]) -> datetime:
         """Apply the messages of one partition; return when the newest post in them was appended."""
@@ -242,7 +249,7 @@ class WatchStage(Stage[WatchMetrics]):
         started = time.monotonic()
         self._sink.flush()
         positions = self._reader.positions()
-        name = f"watch-{uuid4().hex}"
+        name = f"{self._snapshot_prefix}{uuid4().hex}"
         by_partition = {place.partition: offset for place, offset in positions.items()}
         snapshot = Snapshot(by_partition, self._applied.last, self._watch.snapshot())
         self._checkpoints.write(name, msgspec.msgpack.encode(snapshot))
@@ -260,7 +267,7 @@ def _refuse_shorter_stream(positions: dict[TopicPartition, int], ends: dict[Topi
         if position > ends.get(place, 0):
             message = (
                 f"{place.topic}[{place.partition}] ends at {ends.get(place, 0)}, and was already read to {position}: "
-                "the stream was deleted and made again; start with a new state_dir and store.url, or a new kafka.prefix"
+                "the stream was deleted and made again; start with a new store.url (and kafka.prefix)"
             )
             raise StreamMismatch(message)
 

@@ -12,11 +12,13 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import LoggingConfig
 
 from streamwatch.config import Config, ModelConfig
+from streamwatch.errors import ModelError
 from streamwatch.model.scorer import Scorer
 
 APPLICATION = "streamwatch-scorer"
 CALLS_PER_REPLICA = 2
 """One call is scored while the next one is on its way; more would only wait in the replica."""
+FAILURES_IN_A_ROW = 5
 
 
 class ScoredTexts(NamedTuple):
@@ -31,14 +33,23 @@ class ScorerReplica:
 
     def __init__(self, model: ModelConfig) -> None:
         self._scorer = Scorer.load(model)
+        self._failures = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
 
     async def score(self, texts: pa.Array) -> ScoredTexts:
         """Score texts `(rows,)`; the answer keeps their order."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, texts)
 
+    def check_health(self) -> None:
+        """Let Serve replace this replica when the model failed on everything lately, as after a fault of the GPU."""
+        if self._failures >= FAILURES_IN_A_ROW:
+            message = f"the model failed {self._failures} times in a row"
+            raise ModelError(message)
+
     def _score(self, texts: pa.Array) -> ScoredTexts:
+        self._failures += 1
         scores = self._scorer.score(texts)
+        self._failures = 0
         return ScoredTexts(pa.record_batch(scores.columns()), scores.stats.tokens)
 
 

@@ -43,7 +43,7 @@ def stream_partitions(connection: Connection, streams: Iterable[str]) -> dict[st
     """Return how many partitions each stream has.
 
     Raises:
-        StreamMismatch: A stream does not exist.
+        BrokerError: A stream does not exist, or has no leader yet.
         BrokerRightError: This user may not see a stream.
     """
     names = list(streams)
@@ -51,8 +51,8 @@ def stream_partitions(connection: Connection, streams: Iterable[str]) -> dict[st
         found = _partitions(admin, names)
     for name in names:
         if name not in found:
-            message = f"stream {name} does not exist: start the monitor once, or make it"
-            raise StreamMismatch(message)
+            message = f"stream {name} does not exist or has no leader yet: start the monitor once, or make it"
+            raise BrokerError(message)
     return found
 
 

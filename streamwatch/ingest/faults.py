@@ -13,7 +13,6 @@ from streamwatch.errors import (
     BrokerRightError,
     BrokerUnreachable,
     MembershipLost,
-    StreamMismatch,
 )
 
 PASSING = (
@@ -59,7 +58,7 @@ def broker_error(error: Exception, doing: str) -> BrokerError:
     if isinstance(error, _MEMBERSHIP):
         return MembershipLost(f"cannot {doing}: the group gave the partitions to another member")
     if isinstance(error, errors.UnknownTopicOrPartitionError):
-        return StreamMismatch(f"cannot {doing}: the stream or the partition does not exist")
+        return BrokerError(f"cannot {doing}: the stream or the partition does not exist")
     if isinstance(error, _ABSENT):
         return BrokerUnreachable(f"cannot {doing}: the broker does not answer ({error})")
     return BrokerError(f"cannot {doing}: {error}")

@@ -72,8 +72,7 @@ class Progress:
     """Asks the broker how far the stages are, again and again over one connection. Use it in a `with`.
 
     Raises:
-        StreamMismatch: A stream does not exist.
-        BrokerError: The broker does not answer, or does not let us.
+        BrokerError: A stream does not exist, or the broker does not answer or does not let us.
     """
 
     def __init__(self, connection: Connection) -> None:

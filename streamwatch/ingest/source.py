@@ -63,7 +63,6 @@ class StreamReader:
         partitions: Every partition of the streams, in order.
 
     Raises:
-        StreamMismatch: A stream does not exist.
         BrokerError: The broker does not answer, or does not let us.
     """
 

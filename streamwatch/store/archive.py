@@ -147,7 +147,13 @@ class Archive:
     def _append(self, table: TableName, rows: pa.Table) -> None:
         reached = self._applied[table].last
         moved = {part: last for part, last in reached.items() if last != self._written[table].get(part)}
-        self._tables.append(table, rows, {transaction_id(table, part): last for part, last in moved.items()})
+        before = self._written[table]
+        self._tables.append(
+            table,
+            rows,
+            {transaction_id(table, part): last for part, last in moved.items()},
+            expected={transaction_id(table, part): before.get(part, -1) for part in moved},
+        )
         self._written[table].update(moved)
         self._commits[table] += 1
 

@@ -57,13 +57,22 @@ class Tables:
             handle = self._open(table)
             return {} if handle is None else _transactions(handle, table)
 
-    def append(self, table: str, data: pa.Table, transactions: Mapping[str, int]) -> None:
+    def append(
+        self,
+        table: str,
+        data: pa.Table,
+        transactions: Mapping[str, int],
+        *,
+        expected: Mapping[str, int] | None = None,
+    ) -> None:
         """Append rows in one commit, together with the transactions that say how far they reach.
 
         Args:
             table: Name of the table; it is made when absent.
             data: Rows with the columns of the table.
             transactions: Transaction id, as `transaction_id` makes it, to the last offset in `data`.
+            expected: Where each transaction must stand before (-1: nowhere); another writer moved it otherwise, and
+                `data` may hold rows that it appended. None: anywhere below.
 
         Raises:
             StoreError: The table has other columns; or it already holds one of these transactions, because someone
@@ -75,7 +84,7 @@ class Tables:
         for attempt in range(1, COMMIT_TRIES + 1):
             with _store_errors(table):
                 try:
-                    return self._commit(table, data, transactions)
+                    return self._commit(table, data, transactions, expected)
                 except CommitFailedError as error:
                     self._forget(table)
                     if attempt == COMMIT_TRIES:
@@ -84,13 +93,16 @@ class Tables:
             time.sleep(back_off_s)
             back_off_s *= 2
 
-    def _commit(self, table: str, data: pa.Table, transactions: Mapping[str, int]) -> None:
+    def _commit(
+        self, table: str, data: pa.Table, transactions: Mapping[str, int], expected: Mapping[str, int] | None
+    ) -> None:
         handle = self._writer(table)
         known = self._known[table]
         for app_id, version in transactions.items():
-            if version <= known.get(app_id, -1):
+            reached = known.get(app_id, -1)
+            if version <= reached or (expected is not None and expected[app_id] != reached):
                 message = (
-                    f"table {table} already holds {app_id} up to {known[app_id]}, asked to add {version}: "
+                    f"table {table} already holds {app_id} up to {reached}, asked to add {version}: "
                     "another process writes to this store, or an earlier try did succeed"
                 )
                 raise StoreError(message)
