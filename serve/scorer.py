@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from ray import serve
 from ray.serve.handle import DeploymentHandle
-from ray.serve.schema import LoggingConfig
 
 from streamwatch.config import Config, ModelConfig
 from streamwatch.errors import ModelError
@@ -19,6 +18,7 @@ APPLICATION = "streamwatch-scorer"
 CALLS_PER_REPLICA = 2
 """One call is scored while the next one is on its way; more would only wait in the replica."""
 FAILURES_IN_A_ROW = 5
+QUIET = {"log_level": "WARNING", "enable_access_log": False}
 
 
 class ScoredTexts(NamedTuple):
@@ -56,12 +56,13 @@ class ScorerReplica:
 def deploy(config: Config) -> DeploymentHandle[Any]:
     """Start the scorer's replicas and wait until they answer."""
     # Stages call by handle: no HTTP port is opened for it.
-    serve.start(proxy_location="Disabled", logging_config=LoggingConfig(log_level="WARNING"))
+    serve.start(proxy_location="Disabled", logging_config=QUIET)
     deployment: Any = serve.deployment(
         num_replicas=config.serve.replicas,
         max_ongoing_requests=CALLS_PER_REPLICA,
         health_check_period_s=5,
         health_check_timeout_s=30,
+        logging_config=QUIET,
     )(ScorerReplica)
     application = deployment.bind(config.model)
     return serve.run(application, name=APPLICATION, route_prefix=None)

@@ -14,7 +14,7 @@ from streamwatch.records import Post
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 KILLS = 20
-POSTS = 2_000
+POSTS = 1_500
 DAY = (datetime.now(UTC) - timedelta(days=4)).date()
 
 
