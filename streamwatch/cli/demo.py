@@ -40,7 +40,7 @@ class Display(Protocol):
 def command(
     *,
     once: Annotated[bool, typer.Option("--once", help="End by itself, with a summary.")] = False,
-    posts: Annotated[int, typer.Option(min=200, help="How many posts the day has.")] = 6_000,
+    posts: Annotated[int, typer.Option(min=200, help="How many posts the day has.")] = 3_000,
     speed: Annotated[str, typer.Option(metavar="N|max", help="Times as fast as a real day.")] = "",
     seed: Annotated[int, typer.Option(help="Another number, another day.")] = 7,
     output: Output = Format.table,
@@ -51,7 +51,7 @@ def command(
     Broker, model and monitor are the real ones, in a folder of their own; only the posts are made up. With --once it
     ends with 0 if the day's crisis was caught and every post is in the table exactly once.
     """
-    factor = read_speed(speed or ("max" if once else "300"))
+    factor = read_speed(speed or ("480" if once else "300"))
     config = read_config(config_file)
     from streamwatch.cli.demo_run import Demo, Stopped
     from streamwatch.ingest.marketday import market_day
