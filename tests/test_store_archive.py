@@ -230,6 +230,16 @@ class Died(Exception):
     """The process died here."""
 
 
+def test_an_archive_that_was_overtaken_is_refused_though_it_is_ahead(tmp_path: Path) -> None:
+    cut_off, other = new_archive(tmp_path), new_archive(tmp_path)
+    cut_off.add("scored", 0, [Sent(scored(0, range(10)), 0)])
+    other.add("scored", 0, [Sent(scored(0, range(6)), 0)])
+    other.flush()
+    with pytest.raises(StoreError, match="another process writes"):
+        cut_off.flush()
+    assert Tables(str(tmp_path)).rows("posts") == 6
+
+
 class DyingTables(Tables):
     """Tables of a process that dies after some commits."""
 
@@ -237,11 +247,18 @@ class DyingTables(Tables):
         super().__init__(url)
         self.left = commits
 
-    def append(self, table: str, data: pa.Table, transactions: Mapping[str, int]) -> None:
+    def append(
+        self,
+        table: str,
+        data: pa.Table,
+        transactions: Mapping[str, int],
+        *,
+        expected: Mapping[str, int] | None = None,
+    ) -> None:
         if self.left == 0:
             raise Died
         self.left -= 1
-        super().append(table, data, transactions)
+        super().append(table, data, transactions, expected=expected)
 
 
 @pytest.mark.parametrize("commits", range(5))
