@@ -18,6 +18,7 @@ import msgspec
 
 from streamwatch.config import Config, MetricsConfig
 from streamwatch.errors import StageError
+from streamwatch.ingest.broker import end_with_us
 
 START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 120.0
@@ -52,7 +53,7 @@ class MonitorProcess:
                 start_new_session=True,
             )
         self.pid = self._process.pid
-        self._watcher = _end_with_us(self.pid)
+        self._watcher = end_with_us(self.pid)
 
     def __enter__(self) -> Self:
         return self
@@ -186,9 +187,3 @@ def _line(name: str, value: object) -> str:
 
 def _without_settings(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("STREAMWATCH_")}
-
-
-def _end_with_us(pid: int) -> subprocess.Popen[bytes]:
-    """Start a shell that ends `pid` when our end of its input closes: at our exit or crash."""
-    script = f"read -r _; kill -TERM {pid} 2>/dev/null"
-    return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)

@@ -73,7 +73,7 @@ class LocalBroker:
                 plan.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
         self.pid = self._process.pid
-        self._watcher = _end_with_us(self.pid)
+        self._watcher = end_with_us(self.pid)
         self._record = BrokerRecord(plan.kind, self.bootstrap_servers, self.pid, plan.port, plan.controller_port)
 
     def __enter__(self) -> Self:
@@ -209,7 +209,7 @@ def _noida_binary() -> Path:
     raise BrokerError(message)
 
 
-def _end_with_us(pid: int) -> subprocess.Popen[bytes]:
+def end_with_us(pid: int) -> subprocess.Popen[bytes]:
     """Start a shell that ends `pid` when our end of its input closes: at our exit or crash."""
     script = f"read -r _; kill -TERM {pid} 2>/dev/null"
     return subprocess.Popen(["sh", "-c", script], stdin=subprocess.PIPE, start_new_session=True)
