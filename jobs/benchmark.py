@@ -8,34 +8,33 @@ Absolute figures depend on the machine, so each is taken beside its counterpart,
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from jobs.chain_benchmark import measure_chain
+from jobs.chain_benchmark import Figure, measure_chain
 from jobs.crash import differences, run_posts
+from streamwatch.cli.options import Format, Output
+from streamwatch.cli.output import emit
 from streamwatch.ingest.marketday import market_day
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 progress = Console(stderr=True)
 
 Posts = Annotated[int, typer.Option(help="Posts of the generated market day.", min=100)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON in place of a table.")]
 
 
 @app.command()
 def chain(
     posts: Posts = 4_000,
     rounds: Annotated[int, typer.Option(help="Paired rounds; medians are printed.", min=1)] = 3,
-    as_json: Json = False,
+    output: Output = Format.table,
 ) -> None:
     """Measure posts/s of the bare scorer, of the whole chain and of a plain loop; latency at half load; memory.
 
@@ -43,7 +42,7 @@ def chain(
     """
     with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as folder:
         figures = measure_chain(Path(folder), posts, rounds, say)
-    _print("chain", figures.rows(), as_json)
+    _print("chain", figures.rows(), output)
 
 
 @app.command()
@@ -51,7 +50,7 @@ def crash(
     kills: Annotated[int, typer.Option(help="SIGKILLs, spread over every part.", min=1)] = 100,
     posts: Posts = 6_000,
     seed: Annotated[int, typer.Option(help="Of the moments and the parts.")] = 1,
-    as_json: Json = False,
+    output: Output = Format.table,
 ) -> None:
     """Kill parts of a loaded monitor at random; compare its tables with an undisturbed run's, row for row.
 
@@ -73,15 +72,15 @@ def crash(
         )
     found = differences(calm, crashed)
     rows = [
-        ("posts", calm.posts.height, ""),
-        ("windows", calm.windows.height, ""),
-        ("alerts", calm.alerts.height, ""),
-        ("seconds, undisturbed", round(calm.seconds, 1), ""),
-        ("seconds, with kills", round(crashed.seconds, 1), ""),
-        *((f"kills of {part}", times, "") for part, times in sorted(crashed.kills.items())),
-        ("differences", len(found), "; ".join(found)),
+        Figure("posts", calm.posts.height),
+        Figure("windows", calm.windows.height),
+        Figure("alerts", calm.alerts.height),
+        Figure("seconds, undisturbed", round(calm.seconds, 1)),
+        Figure("seconds, with kills", round(crashed.seconds, 1)),
+        *(Figure(f"kills of {part}", times) for part, times in sorted(crashed.kills.items())),
+        Figure("differences", len(found), "; ".join(found)),
     ]
-    _print("crash", rows, as_json)
+    _print("crash", rows, output)
     raise typer.Exit(1 if found else 0)
 
 
@@ -90,17 +89,10 @@ def say(text: str) -> None:
     progress.print(f"{datetime.now(UTC):%H:%M:%S} {text}", highlight=False)
 
 
-def _print(title: str, rows: list[tuple[str, Any, str]], as_json: bool) -> None:
+def _print(benchmark: str, figures: list[Figure], output: Format) -> None:
     machine = f"{os.cpu_count()} cores, {_memory_gib():.0f} GiB, Python {sys.version.split()[0]}"
-    if as_json:
-        print(json.dumps({"benchmark": title, "machine": machine} | {name: value for name, value, _ in rows}, indent=2))
-        return
-    table = Table(title=f"{title} ({machine})", title_justify="left")
-    for column in ("figure", "value", "remark"):
-        table.add_column(column, justify="right" if column == "value" else "left")
-    for name, value, remark in rows:
-        table.add_row(name, f"{value:,}", remark)
-    Console().print(table)
+    rows = [Figure("benchmark", benchmark, machine), *figures]
+    emit([row._asdict() for row in rows], Figure._fields, output)
 
 
 def _memory_gib() -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import NamedTuple
 
 import httpx
 import polars as pl
@@ -33,7 +33,13 @@ PLAIN_POSTS = 400
 """The plain loop is slow: a part of the posts tells its speed."""
 PERCENTILES = (0.5, 0.95, 0.99)
 
-Row = tuple[str, Any, str]
+
+class Figure(NamedTuple):
+    """A line of a benchmark's answer."""
+
+    figure: str
+    value: float | str
+    remark: str = ""
 
 
 @dataclass
@@ -48,21 +54,22 @@ class ChainFigures:
     half_load: float = 0.0
     memory_bytes: int = 0
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Figure]:
         """Return the figures as name, value and remark."""
         over_bare = [chain / bare for chain, bare in zip(self.chain, self.bare, strict=True)]
         over_plain = [chain / plain for chain, plain in zip(self.chain, self.plain, strict=True)]
-        rows: list[Row] = [
-            ("bare scorer, posts/s", round(statistics.median(self.bare), 1), "in one process, micro-batches of 256"),
-            ("whole chain, posts/s", round(statistics.median(self.chain), 1), "from first append to last row archived"),
-            ("chain / bare scorer", round(statistics.median(over_bare), 3), "median of the paired rounds"),
-            ("plain loop, posts/s", round(statistics.median(self.plain), 1), "kafka-python and transformers pipeline"),
-            ("chain / plain loop", round(statistics.median(over_plain), 2), "median of the paired rounds"),
-            ("half load, posts/s", round(self.half_load, 1), "while the latencies below were taken"),
+        rows = [
+            Figure("bare scorer, posts/s", round(median(self.bare), 1), "in one process, micro-batches of 256"),
+            Figure("whole chain, posts/s", round(median(self.chain), 1), "from first append to last row archived"),
+            Figure("chain / bare scorer", round(median(over_bare), 3), "median of the paired rounds"),
+            Figure("plain loop, posts/s", round(median(self.plain), 1), "kafka-python and transformers pipeline"),
+            Figure("chain / plain loop", round(median(over_plain), 2), "median of the paired rounds"),
+            Figure("half load, posts/s", round(self.half_load, 1), "while the latencies below were taken"),
         ]
         for name, latency in (("append to scored", self.to_scored_s), ("append to alert", self.to_alert_s)):
-            rows += [(f"{name} p{share * 100:.0f}, s", round(value, 3), "") for share, value in latency.items()]
-        return [*rows, ("memory, MB", round(self.memory_bytes / 1e6), "all processes and the broker, PSS, at most")]
+            rows += [Figure(f"{name} p{share * 100:.0f}, s", round(value, 3)) for share, value in latency.items()]
+        memory = Figure("memory, MB", round(self.memory_bytes / 1e6), "all processes and the broker, PSS, at most")
+        return [*rows, memory]
 
 
 def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], None]) -> ChainFigures:
@@ -88,10 +95,10 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
             say(f"round {number} of {rounds}: bare scorer")
             figures.bare.append(_bare(scorer, day))
             say(f"round {number} of {rounds}: chain")
-            figures.chain.append(_chain(connection, day))
+            figures.chain.append(_chain(config, connection, day))
             say(f"round {number} of {rounds}: plain loop")
             figures.plain.append(plain_loop(pipeline, connection, day[:PLAIN_POSTS]))
-        figures.half_load = statistics.median(figures.chain) / 2
+        figures.half_load = median(figures.chain) / 2
         say(f"latencies at {figures.half_load:.0f} posts/s")
         _latencies(figures, config, monitor, connection, days[-1])
         figures.memory_bytes = memory.peak_bytes
@@ -108,9 +115,9 @@ def _bare(scorer: Scorer, day: Sequence[Post]) -> float:
     return len(texts) / (time.perf_counter() - started)
 
 
-def _chain(connection: Connection, day: Sequence[Post]) -> float:
+def _chain(config: Config, connection: Connection, day: Sequence[Post]) -> float:
     started = time.perf_counter()
-    feeder = Feeder(connection, day)
+    feeder = Feeder(config, connection, day)
     feeder.start()
     feeder.finish()
     wait_until_archived(connection, lambda *_: None, timeout_s=600)
@@ -121,7 +128,7 @@ def _latencies(
     figures: ChainFigures, config: Config, monitor: MonitorProcess, connection: Connection, day: Sequence[Post]
 ) -> None:
     before = _alert_buckets(monitor)
-    feeder = Feeder(connection, day, posts_per_s=figures.half_load)
+    feeder = Feeder(config, connection, day, posts_per_s=figures.half_load)
     feeder.start()
     feeder.finish()
     wait_until_archived(connection, lambda *_: None, timeout_s=600)

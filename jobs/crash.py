@@ -105,7 +105,7 @@ def run_posts(
         connection = connect(config)
         done = threading.Event()
         killed: Counter[str] = Counter()
-        feeder = Feeder(connection, posts, done, posts_per_s=POSTS_PER_S if kills else None)
+        feeder = Feeder(config, connection, posts, done, posts_per_s=POSTS_PER_S if kills else None)
         feeder.start()
         if kills:
             parts = [*PARTS, "broker"] if kafka_home else PARTS

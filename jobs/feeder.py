@@ -1,30 +1,28 @@
-"""Feed posts to a running monitor: for benchmarks and crash tests, where offsets must be the same each time."""
+"""Feed posts to a running monitor, for benchmarks and crash tests: the same posts get the same offsets each time."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-import msgspec
-
-from streamwatch.codec import heartbeat_header
-from streamwatch.config import KafkaConfig
+from jobs.replay import Feed
+from streamwatch.config import Config
 from streamwatch.errors import StreamwatchError
 from streamwatch.ingest.connection import Connection
-from streamwatch.ingest.sink import Sink
 from streamwatch.records import Post
-from streamwatch.streams import stream_name
+from streamwatch.replay import replay_post
 
 PAST_EVERY_WINDOW = timedelta(days=2)
 """More than the longest window of the monitors that come with streamwatch."""
 
 
 class Feeder(threading.Thread):
-    """Send posts to the source partitions in turn, from a thread of its own.
+    """Send posts from a thread of its own.
 
     Args:
+        config: Names of the streams.
         connection: How to reach Kafka; it may be killed meanwhile.
         posts: What to send.
         hurry: Set when there is no more reason to be slow; None: at the same speed to the end.
@@ -34,6 +32,7 @@ class Feeder(threading.Thread):
 
     def __init__(
         self,
+        config: Config,
         connection: Connection,
         posts: Sequence[Post],
         hurry: threading.Event | None = None,
@@ -42,6 +41,7 @@ class Feeder(threading.Thread):
         heartbeat: bool = True,
     ) -> None:
         super().__init__(name="feeder")
+        self._config = config
         self._connection = connection
         self._posts = posts
         self._hurry = hurry or threading.Event()
@@ -52,8 +52,14 @@ class Feeder(threading.Thread):
     def run(self) -> None:
         """Send everything."""
         try:
-            with Sink(self._connection) as sink:
-                self._send(sink, self._connection.kafka)
+            with Feed(self._config, self._connection) as feed:
+                due = time.monotonic()
+                for post in self._posts:
+                    feed.send(replay_post(post))
+                    due += self._pause_s
+                    self._hurry.wait(max(0.0, due - time.monotonic()))
+                if self._heartbeat:
+                    feed.beat(self._posts[-1].published_at + PAST_EVERY_WINDOW)
         except StreamwatchError as error:
             self._fault = error
 
@@ -62,16 +68,3 @@ class Feeder(threading.Thread):
         self.join()
         if self._fault:
             raise self._fault
-
-    def _send(self, sink: Sink, kafka: KafkaConfig) -> None:
-        stream = stream_name("posts", kafka.prefix)
-        due = time.monotonic()
-        for number, post in enumerate(self._posts):
-            sink.send(stream, msgspec.json.encode(post), partition=number % kafka.partitions)
-            due += self._pause_s
-            self._hurry.wait(max(0.0, due - time.monotonic()))
-        if self._heartbeat:
-            end = min(self._posts[-1].published_at + PAST_EVERY_WINDOW, datetime.now(UTC))
-            for partition in range(kafka.partitions):
-                sink.send(stream, None, partition=partition, headers=heartbeat_header(end))
-        sink.flush()

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from streamwatch.errors import BrokerError
 from streamwatch.ingest.connection import Connection
-from streamwatch.ingest.progress import StageProgress, stage_progress
+from streamwatch.ingest.progress import Progress, StageProgress
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,9 @@ class LagMeter(Collector):
     def _measure(self) -> None:
         while not self._stopping.wait(MEASURE_EVERY_S):
             try:
-                self._progress = stage_progress(self._connection)
+                with Progress(self._connection) as progress:
+                    self._progress = progress.stages()
+                    while not self._stopping.wait(MEASURE_EVERY_S):
+                        self._progress = progress.stages()
             except (BrokerError, KafkaError, OSError) as error:
                 log.warning("the lag cannot be measured", extra={"error": str(error)})

@@ -18,6 +18,7 @@ from kafka.admin import NewTopic
 from transformers import BertConfig, PreTrainedTokenizerFast, TextClassificationPipeline
 from transformers.modeling_outputs import SequenceClassifierOutput
 from transformers.models.bert.modeling_bert import BertPreTrainedModel
+from transformers.utils import logging as transformers_logging
 
 from streamwatch.config import ModelConfig
 from streamwatch.ingest.connection import Connection
@@ -45,6 +46,7 @@ class MeanPooledClassifier(BertPreTrainedModel):
 
 def build_pipeline() -> TextClassificationPipeline:
     """Return the pipeline on the default encoder; its head is untrained, which costs the same."""
+    transformers_logging.set_verbosity_error()  # it warns of every model that it does not know by name
     encoder = load_encoder(ModelConfig().base)
     module = encoder.module()
     config: Any = module.config

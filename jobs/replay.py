@@ -18,8 +18,6 @@ from streamwatch.ingest.sink import Sink
 from streamwatch.replay import Action, Beat, ReplayPost
 from streamwatch.streams import stream_name
 
-FLUSH_TIMEOUT_S = 60.0
-
 
 class Feed:
     """Send posts and heartbeats to the stream `posts`; a post's partition follows from the hash of its id.
@@ -48,7 +46,7 @@ class Feed:
     ) -> None:
         try:
             if kind is None:
-                self._sink.flush(FLUSH_TIMEOUT_S)
+                self._sink.flush()
         finally:
             self._sink.close()
 
@@ -61,8 +59,15 @@ class Feed:
             if isinstance(action, Beat):
                 self.beat(action.instant)
             else:
-                self._send(action.post)
+                self.send(action.post)
                 on_sent()
+
+    def send(self, post: ReplayPost) -> None:
+        """Send a post."""
+        self._sink.send(self._stream, post.value, key=post.id.encode())
+        self.posts += 1
+        self.first = min(self.first or post.published_at, post.published_at)
+        self.last = max(self.last or post.published_at, post.published_at)
 
     def beat(self, instant: datetime) -> None:
         """Say in every partition that no post before `instant` follows, but nothing of what the clock has yet to show.
@@ -72,12 +77,6 @@ class Feed:
         instant = min(instant, datetime.now(UTC) - self._lateness)
         for partition in self._partitions:
             self._sink.send(self._stream, None, partition=partition, headers=heartbeat_header(instant))
-
-    def _send(self, post: ReplayPost) -> None:
-        self._sink.send(self._stream, post.value, key=post.id.encode())
-        self.posts += 1
-        self.first = min(self.first or post.published_at, post.published_at)
-        self.last = max(self.last or post.published_at, post.published_at)
 
 
 if __name__ == "__main__":

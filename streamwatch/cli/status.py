@@ -77,11 +77,12 @@ def _instant(text: str | None) -> datetime | None:
 def _broker_view(config: Config) -> dict[str, Any]:
     """Return what the broker alone can tell: the lag of each stage, and how many dead letters lie there."""
     from streamwatch.ingest.connection import connect
-    from streamwatch.ingest.progress import stage_progress
+    from streamwatch.ingest.progress import Progress
 
     try:
         connection = connect(config)
-        lag = [dict(at._asdict()) for at in stage_progress(connection)]
+        with Progress(connection) as progress:
+            lag = [dict(at._asdict()) for at in progress.stages()]
         return {"lag": lag, "dead_letters": count_dead_letters(config, connection), "broker_error": None}
     except BrokerError as error:
         return {"lag": [], "dead_letters": None, "broker_error": str(error)}

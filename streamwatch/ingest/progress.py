@@ -135,12 +135,6 @@ class Progress:
         return {partition: commit.offset for partition, commit in found.items() if commit.offset >= 0}
 
 
-def stage_progress(connection: Connection) -> list[StageProgress]:
-    """Return how far every stage is in each of its streams; raises as `Progress`."""
-    with Progress(connection) as progress:
-        return progress.stages()
-
-
 def wait_until_archived(connection: Connection, on_progress: Callable[[Waiting], None], timeout_s: float) -> None:
     """Return when every post that is in the stream now, and all that follows from it, stands in the tables.
 

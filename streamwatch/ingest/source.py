@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -39,6 +40,10 @@ _READ: dict[str, Any] = {
     "max_partition_fetch_bytes": MAX_MESSAGE_BYTES,
     "fetch_max_bytes": 32 * 1024 * 1024,
 }
+QUEUED_BYTES = 16 * 1024 * 1024
+"""A member takes no more from its consumer while so much waits for its turn."""
+QUEUED_AT_A_TIME = 10_000
+
 _REQUEST_TIMEOUT_MS = 30_000
 _SLICE_S = 0.1
 """How soon partitions that come in the middle of a poll are read."""
@@ -180,6 +185,8 @@ class GroupMember:
         )
         self._listener.pause = self._consumer.pause
         self._consumer.subscribe([stream], listener=self._listener)
+        self._queues: dict[TopicPartition, deque[ConsumerRecord]] = {}
+        self._queued_bytes: Counter[TopicPartition] = Counter()
 
     def __enter__(self) -> GroupMember:
         return self
@@ -188,7 +195,10 @@ class GroupMember:
         self.close()
 
     def poll(self, timeout_s: float, max_records: int) -> Records:
-        """Return the next messages by partition, as soon as there are any, offsets rising in each.
+        """Return the next messages of one partition, as soon as there are any, offsets rising.
+
+        The partitions take turns, so that on a backlog all of them get on together: event time, which is the least
+        of theirs, moves on. kafka-python by itself empties what it fetched of one before it begins with the next.
 
         Joining the group and rebalances happen inside; poll at least every few minutes to stay a member.
 
@@ -201,8 +211,8 @@ class GroupMember:
             left_s = deadline - time.monotonic()
             slice_s = max(0.0, min(left_s, _SLICE_S))
             self._consumer.join_again_if_over()
-            records = _poll(self._consumer, slice_s, max_records, f"read as a member of {self._group}")
-            fresh = self._listener.take_assigned() & self.assignment()
+            records = self._take_turns(slice_s, max_records)
+            fresh = self._listener.take_unchecked() & self.assignment()
             if fresh:
                 self._check(fresh)
                 self._consumer.resume(*fresh)
@@ -226,6 +236,33 @@ class GroupMember:
         """End without leaving the group: the partitions wait for the member's return until its session is over."""
         self._listener.closing = True
         self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def _take_turns(self, timeout_s: float, max_records: int) -> Records:
+        """Return messages of the partition whose turn it is, out of a queue for each.
+
+        Pausing those that were served would do without queues, but in kafka-python 3.0.12 a partition without
+        messages then keeps what was fetched of the others from ever being handed out.
+        """
+        full = sum(self._queued_bytes.values()) >= QUEUED_BYTES
+        # Even with full queues it has to be polled, to remain a member.
+        wanted = 1 if full else QUEUED_AT_A_TIME
+        timeout_s = 0.0 if self._queues else timeout_s
+        polled = _poll(self._consumer, timeout_s, wanted, f"read as a member of {self._group}")
+        for partition in self._listener.unchecked | (self._queues.keys() - self.assignment()):
+            self._queues.pop(partition, None)  # whoever owns it now reads on from its commit
+            self._queued_bytes.pop(partition, None)
+        for partition, records in polled.items():
+            self._queues.setdefault(partition, deque()).extend(records)
+            self._queued_bytes[partition] += sum(len(record.value or b"") for record in records)
+        if not self._queues:
+            return {}
+        partition = next(iter(self._queues))
+        queue = self._queues.pop(partition)
+        records = [queue.popleft() for _ in range(min(max_records, len(queue)))]
+        self._queued_bytes[partition] -= sum(len(record.value or b"") for record in records)
+        if queue:
+            self._queues[partition] = queue
+        return {partition: records}
 
     def _check(self, partitions: set[TopicPartition]) -> None:
         with kafka_faults(f"find the positions of {self._group}"):
@@ -252,22 +289,22 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-
         self.closing = False
         self.pause: Callable[..., None]
         self._on_revoked = on_revoked
-        self._assigned: set[TopicPartition] = set()
+        self.unchecked: set[TopicPartition] = set()
         self._client: KafkaNetClient | None = None
 
     def make_client(self, **configs: Any) -> KafkaNetClient:
         self._client = KafkaNetClient(**configs)
         return self._client
 
-    def take_assigned(self) -> set[TopicPartition]:
+    def take_unchecked(self) -> set[TopicPartition]:
         """Return the partitions assigned since the last call; they are paused until they are checked."""
-        assigned, self._assigned = self._assigned, set()
-        return assigned
+        unchecked, self.unchecked = self.unchecked, set()
+        return unchecked
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         logger.info("assigned %s", _names(assigned))
         self.pause(*assigned)
-        self._assigned = set(assigned)
+        self.unchecked = set(assigned)
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         if revoked and not self.closing:

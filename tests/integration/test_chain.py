@@ -52,8 +52,8 @@ def monitor(config: Config, environ: Mapping[str, str]) -> Iterator[MonitorProce
         yield process
 
 
-def feed(connection: Connection, posts: list[Post], *, heartbeat: bool = True) -> None:
-    feeder = Feeder(connection, posts, heartbeat=heartbeat)
+def feed(config: Config, connection: Connection, posts: list[Post], *, heartbeat: bool = True) -> None:
+    feeder = Feeder(config, connection, posts, heartbeat=heartbeat)
     feeder.start()
     feeder.finish()
 
@@ -87,12 +87,12 @@ def test_a_day_with_a_stop_in_it_is_scored_archived_and_watched_once(
     posts = list(market_day(DAY, posts=1_200, seed=4).posts)
     with MonitorProcess(config, environ) as monitor:
         monitor.wait_until_up()
-        feed(connect(config), posts[:500], heartbeat=False)
+        feed(config, connect(config), posts[:500], heartbeat=False)
         monitor.stop()  # with posts still on their way
     with MonitorProcess(config, environ) as monitor:
         monitor.wait_until_up()
         connection = connect(config)
-        feed(connection, posts[500:])
+        feed(config, connection, posts[500:])
         wait_until_archived(connection, lambda *_: None, timeout_s=240)
 
         status = monitor.status()

@@ -7,7 +7,7 @@ from kafka import TopicPartition
 
 from streamwatch.errors import StageError
 from streamwatch.ingest.connection import Connection
-from streamwatch.ingest.progress import STAGES, Waiting, stage_progress, wait_until_archived
+from streamwatch.ingest.progress import STAGES, Progress, StageProgress, Waiting, wait_until_archived
 from streamwatch.ingest.sink import Sink
 from streamwatch.ingest.source import StreamReader
 from streamwatch.streams import Kind, group_name, stream_name
@@ -29,13 +29,18 @@ def commit(connection: Connection, stage: str) -> None:
         reader.commit({partition: end for partition, end in reader.end_offsets().items() if end})
 
 
+def stages(connection: Connection) -> list[StageProgress]:
+    with Progress(connection) as progress:
+        return progress.stages()
+
+
 def test_the_lag_is_what_is_not_committed(connection: Connection) -> None:
     fill(connection, "posts", 10)
     prefix = connection.kafka.prefix
     with StreamReader(connection, [f"{prefix}.posts"], group_name("score", prefix)) as reader:
         full = next(tp for tp, end in reader.end_offsets().items() if end)
         reader.commit({TopicPartition(*full): 1})
-    score, *others = stage_progress(connection)
+    score, *others = stages(connection)
     assert (score.stage, score.stream) == ("score", f"{prefix}.posts")
     assert (score.committed, score.end, score.lag) == (1, 10, 9)
     assert {stage.lag for stage in others} == {0}
@@ -60,7 +65,7 @@ def test_it_waits_for_one_stage_after_the_other(connection: Connection) -> None:
     wait_until_archived(connection, on_progress, timeout_s=30)
     assert [step for step in heard if step.left] == [Waiting("score", 5), Waiting("watch", 2), Waiting("archive", 2)]
     assert heard[-1] == Waiting("archive", 0)
-    assert {stage.lag for stage in stage_progress(connection)} == {0}
+    assert {stage.lag for stage in stages(connection)} == {0}
 
 
 def test_a_stage_that_stands_still_is_named(connection: Connection) -> None:

@@ -35,8 +35,8 @@ def wait_until_scored(connection: Connection) -> None:
             assert time.monotonic() < deadline, "the partitions of the silent member did not move"
 
 
-def feed(connection: Connection, posts: list[Post], *, heartbeat: bool) -> None:
-    feeder = Feeder(connection, posts, heartbeat=heartbeat)
+def feed(config: Config, connection: Connection, posts: list[Post], *, heartbeat: bool) -> None:
+    feeder = Feeder(config, connection, posts, heartbeat=heartbeat)
     feeder.start()
     feeder.finish()
 
@@ -53,12 +53,12 @@ def test_partitions_of_a_silent_member_move_and_its_return_does_no_harm(kafka_ho
         monitor.wait_until_up()
         connection = connect(config)
         silent = running_parts(monitor)["SCORE-1"]
-        feed(connection, posts[:400], heartbeat=False)
+        feed(config, connection, posts[:400], heartbeat=False)
         os.kill(silent, signal.SIGSTOP)
-        feed(connection, posts[400:800], heartbeat=False)
+        feed(config, connection, posts[400:800], heartbeat=False)
         wait_until_scored(connection)
         os.kill(silent, signal.SIGCONT)
-        feed(connection, posts[800:], heartbeat=True)
+        feed(config, connection, posts[800:], heartbeat=True)
         wait_until_archived(connection, lambda *_: None, timeout_s=120)
         monitor.stop()
     archived = Tables(config.store_url()).scan("posts").select("id").collect()["id"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
@@ -72,6 +73,21 @@ def test_a_heartbeat_has_neither_key_nor_value(connection: Connection) -> None:
     with StreamReader(connection, [posts], "reader") as reader:
         reader.seek({})
         assert read(reader, 1) == {TopicPartition(posts, 1): [None]}
+
+
+def test_on_a_backlog_the_partitions_take_turns(connection: Connection) -> None:
+    posts = stream(connection, "posts")
+    with Sink(connection) as sink:
+        for number in range(1_200):
+            sink.send(posts, b"value", partition=number % 3)
+        sink.flush()
+    taken: Counter[TopicPartition] = Counter()
+    with member(connection, "only") as group:
+        while taken.total() < 1_200:
+            taken.update({partition: len(records) for partition, records in group.poll(10, 50).items()})
+            begun = [taken[TopicPartition(posts, number)] for number in range(3)]
+            assert max(begun) - min(begun) <= 100, "one partition is emptied before the next one begins"
+    assert begun == [400, 400, 400]
 
 
 def test_the_order_in_a_partition_is_kept(connection: Connection) -> None:
