@@ -2,12 +2,14 @@
 
     python -m jobs.benchmark chain            speed, latency and memory of the chain
     python -m jobs.benchmark crash            100 kills, and what was lost or counted twice
+    python -m jobs.benchmark score FILE       speed of the scorer alone
 
 Absolute figures depend on the machine, so each is taken beside its counterpart, in turns.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from jobs.crash import differences, run_posts
 from streamwatch.cli.options import Format, Output
 from streamwatch.cli.output import emit
 from streamwatch.ingest.marketday import market_day
+from streamwatch.learn.examples import read_examples
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 progress = Console(stderr=True)
@@ -82,6 +85,31 @@ def crash(
     ]
     _print("crash", rows, output)
     raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="JSON Lines with a member `text`: what is scored.")],
+    texts: Annotated[int, typer.Option(help="Texts of each round.", min=64)] = 512,
+    rounds: Annotated[int, typer.Option(help="Paired rounds; medians are printed.", min=1)] = 5,
+    labelled: Annotated[
+        Path | None, typer.Option(help="JSON Lines with `text` and `sentiment`: macro-F1 on its validation part.")
+    ] = None,
+    output: Output = Format.table,
+) -> None:
+    """Measure posts/s of the scorer beside a transformers pipeline and FastEmbed on the same encoder.
+
+    Needs the extra `bench`.
+
+    Example: python -m jobs.benchmark score tweets.jsonl --labelled sentiment.jsonl
+    """
+    from jobs.score_benchmark import measure_score
+
+    found = [str(json.loads(line)["text"]) for line in file.read_bytes().splitlines()[: texts * rounds]]
+    kept = [example for example in read_examples([labelled]) if example.part == "validation"] if labelled else []
+    with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as folder:
+        figures = measure_score(found, kept, rounds, Path(folder), say)
+    _print("score", figures, output)
 
 
 def say(text: str) -> None:

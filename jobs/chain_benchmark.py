@@ -31,6 +31,8 @@ from streamwatch.store.tables import Tables
 MICRO_BATCH = 256
 PLAIN_POSTS = 400
 """The plain loop is slow: a part of the posts tells its speed."""
+DAYS_APART = timedelta(days=3)
+"""Further than the heartbeat at the end of a day: nothing of the next one may come late."""
 PERCENTILES = (0.5, 0.95, 0.99)
 
 
@@ -84,7 +86,7 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
     figures = ChainFigures()
     last_day = (datetime.now(UTC) - timedelta(days=4)).date()
     days = [
-        list(market_day(last_day - timedelta(days=rounds - at), posts=posts, seed=at).posts) for at in range(rounds + 1)
+        list(market_day(last_day - DAYS_APART * (rounds - at), posts=posts, seed=at).posts) for at in range(rounds + 1)
     ]
     scorer, pipeline = Scorer.load(Config().model), build_pipeline()
     config = Config(state_dir=folder, metrics=MetricsConfig(port=free_port()))

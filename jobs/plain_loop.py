@@ -7,6 +7,7 @@ are no windows, no tables, no alerts, and nothing survives a crash.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +23,8 @@ from transformers.utils import logging as transformers_logging
 
 from streamwatch.config import ModelConfig
 from streamwatch.ingest.connection import Connection
-from streamwatch.model.encoder import load_encoder
+from streamwatch.model.encoder import fine_tuned, load_encoder
+from streamwatch.model.trained import load_trained, shipped_folder
 from streamwatch.records import SENTIMENTS, Post
 
 BATCH = 32
@@ -45,16 +47,21 @@ class MeanPooledClassifier(BertPreTrainedModel):
 
 
 def build_pipeline() -> TextClassificationPipeline:
-    """Return the pipeline on the default encoder; its head is untrained, which costs the same."""
-    transformers_logging.set_verbosity_error()  # it warns of every model that it does not know by name
-    encoder = load_encoder(ModelConfig().base)
+    """Return the pipeline on the model that comes with streamwatch, with its sentiment head alone."""
+    # It warns of models that it does not know by name.
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    trained, base = load_trained(shipped_folder()), load_encoder(ModelConfig().base)
+    encoder = fine_tuned(base, trained.differences, trained.manifest.tensors_sha256)
     module = encoder.module()
     config: Any = module.config
-    config.num_labels = len(SENTIMENTS)
+    config.num_labels, config.id2label = len(SENTIMENTS), dict(enumerate(SENTIMENTS))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=encoder.tokenizer.library, pad_token="<pad>", model_max_length=MAX_TOKENS
     )
-    model: torch.nn.Module = MeanPooledClassifier(config, module)
+    model: Any = MeanPooledClassifier(config, module)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(trained.heads["sentiment"].weight))
+        model.head.bias.copy_(torch.from_numpy(trained.heads["sentiment"].bias))
     model.eval()
     return TextClassificationPipeline(model=model, tokenizer=tokenizer, batch_size=BATCH, device=-1)
 

@@ -131,7 +131,7 @@ class ScoreStage(Stage[ScoreMetrics]):
         flight.dead = decoded.dead
         if decoded.batch.num_rows:
             flight.batch = self._enricher.enrich(decoded.batch)
-            flight.call = Call(self._scorer, flight.batch.column("text"), self._config.serve.retry_for_s)
+            flight.call = Call(self._scorer, flight.batch, self._config.serve.retry_for_s)
         return flight
 
     def _runs(self, messages: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
@@ -187,7 +187,7 @@ class ScoreStage(Stage[ScoreMetrics]):
 
     def _sifted(self, flight: Flight, batch: pa.RecordBatch) -> list[pa.RecordBatch]:
         """Score a flight row by row; a text that the model cannot take becomes a dead letter."""
-        sifted = sift(self._scorer, batch.column("text"), self._config.serve.retry_for_s)
+        sifted = sift(self._scorer, batch, self._config.serve.retry_for_s)
         values = {message.offset: message.value for message in flight.messages}
         for row, reason in sifted.failed.items():
             offset = batch.column("source_offset")[row].as_py()

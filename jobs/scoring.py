@@ -29,17 +29,17 @@ class Call:
 
     Args:
         handle: The scorer.
-        texts: Texts of the micro-batch, `(rows,)`.
+        batch: The micro-batch: columns `text` and `mentions`.
         retry_for_s: How long to send it again, from the first failure on, before giving up.
     """
 
-    def __init__(self, handle: DeploymentHandle[Any], texts: pa.Array, retry_for_s: float) -> None:
+    def __init__(self, handle: DeploymentHandle[Any], batch: pa.RecordBatch, retry_for_s: float) -> None:
         self._handle = handle
-        self._texts = texts
+        self._asked = batch.select(["text", "mentions"])
         self._retry_for_s = retry_for_s
         self._give_up_at: float | None = None
         self._wait_s = FIRST_WAIT_S
-        self._response: Response = handle.score.remote(texts)
+        self._response: Response = handle.score.remote(self._asked)
         self.sent_at = time.monotonic()
         self.retries = 0
 
@@ -74,7 +74,7 @@ class Call:
         time.sleep(self._wait_s)
         self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
         self.retries += 1
-        self._response = self._handle.score.remote(self._texts)
+        self._response = self._handle.score.remote(self._asked)
 
 
 class Sifted(NamedTuple):
@@ -84,7 +84,7 @@ class Sifted(NamedTuple):
     failed: dict[int, str]
 
 
-def sift(handle: DeploymentHandle[Any], texts: pa.Array, retry_for_s: float) -> Sifted:
+def sift(handle: DeploymentHandle[Any], batch: pa.RecordBatch, retry_for_s: float) -> Sifted:
     """Score a micro-batch row by row after the model failed on it as a whole, so that one text costs only itself.
 
     Raises:
@@ -92,12 +92,14 @@ def sift(handle: DeploymentHandle[Any], texts: pa.Array, retry_for_s: float) -> 
     """
     scored: list[tuple[int, ScoredTexts]] = []
     failed: dict[int, str] = {}
-    for row in range(len(texts)):
+    for row in range(batch.num_rows):
+        # A copy: pickling a slice ships the whole buffers it looks into.
+        alone = pa.RecordBatch.from_pylist([batch.slice(row, 1).to_pylist()[0]], schema=batch.schema)
         try:
-            scored.append((row, _wait(Call(handle, pa.array([texts[row].as_py()], pa.string()), retry_for_s))))
+            scored.append((row, _wait(Call(handle, alone, retry_for_s))))
         except RayTaskError as error:
             failed[row] = f"the model fails on this text: {error.cause}"
-    if len(texts) > 1 and not scored:
+    if batch.num_rows > 1 and not scored:
         message = f"the scorer fails on every text: {failed[0]}"
         raise StageError(message)
     return Sifted(scored, failed)

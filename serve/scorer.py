@@ -36,9 +36,9 @@ class ScorerReplica:
         self._failures = 0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
 
-    async def score(self, texts: pa.Array) -> ScoredTexts:
-        """Score texts `(rows,)`; the answer keeps their order."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, texts)
+    async def score(self, asked: pa.RecordBatch) -> ScoredTexts:
+        """Score the column `text`, and the entities whose spellings are in `mentions`; the answer keeps the order."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, asked)
 
     def check_health(self) -> None:
         """Let Serve replace this replica when the model failed on everything lately, as after a fault of the GPU."""
@@ -46,9 +46,9 @@ class ScorerReplica:
             message = f"the model failed {self._failures} times in a row"
             raise ModelError(message)
 
-    def _score(self, texts: pa.Array) -> ScoredTexts:
+    def _score(self, asked: pa.RecordBatch) -> ScoredTexts:
         self._failures += 1
-        scores = self._scorer.score(texts)
+        scores = self._scorer.score(asked.column("text"), asked.column("mentions"))
         self._failures = 0
         return ScoredTexts(pa.record_batch(scores.columns()), scores.stats.tokens)
 

@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamwatch.errors import BadRecord
-from streamwatch.records import Post
+from streamwatch.records import SENTIMENTS, Post
 
 INSTANT = pa.timestamp("us", tz="UTC")
 PROBS = pa.list_(pa.float32())
-ENTITY = pa.struct([("name", pa.string()), ("ticker", pa.string()), ("sentiment", pa.string())])
+ENTITY = pa.struct(
+    [("name", pa.string()), ("ticker", pa.string()), ("sentiment", pa.string()), ("sentiment_probs", PROBS)]
+)
 
 POST_SCHEMA = pa.schema(
     [
@@ -193,23 +195,24 @@ def with_scores(batch: pa.RecordBatch, scores: Mapping[str, pa.Array], scored_at
     """Return an enriched micro-batch with its scores: a batch of `SCORED_SCHEMA`.
 
     Args:
-        batch: Columns of `POST_SCHEMA`, `entities` and `novelty`.
-        scores: The columns that the model adds, `(rows,)` each.
+        batch: Columns of `enrich.ENRICHED_SCHEMA`.
+        scores: The columns that the model adds, `(rows,)` each; `entity_probs` holds, for each entity of a row, the
+            probabilities of its own sentiment.
         scored_at: When they were scored.
     """
     columns = {name: batch.column(name) for name in batch.schema.names} | dict(scores)
-    columns["entities"] = _with_sentiment(columns["entities"], columns["sentiment"])
+    columns["entities"] = _with_sentiment(columns["entities"], columns["entity_probs"])
     columns["scored_at"] = pa.array([scored_at] * batch.num_rows, INSTANT)
     return pa.record_batch([columns[name] for name in SCORED_SCHEMA.names], schema=SCORED_SCHEMA)
 
 
-def _with_sentiment(entities: pa.ListArray, sentiment: pa.Array) -> pa.ListArray:
-    """Give every entity the sentiment of its post."""
-    rows = pc.list_parent_indices(entities)
-    values = entities.flatten()
-    filled = pa.StructArray.from_arrays(
-        [values.field("name"), values.field("ticker"), sentiment.take(rows)], fields=list(ENTITY)
-    )
+def _with_sentiment(entities: pa.ListArray, probs: pa.ListArray) -> pa.ListArray:
+    """Give every entity its own sentiment."""
+    values, vectors = entities.flatten(), probs.flatten()
+    matrix = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, len(SENTIMENTS))
+    labels = pa.array(SENTIMENTS, pa.string()).take(pa.array(matrix.argmax(axis=1)))
+    columns = [values.field("name"), values.field("ticker"), labels, vectors]
+    filled = pa.StructArray.from_arrays(columns, fields=list(ENTITY))
     lengths = pc.fill_null(pc.list_value_length(entities), 0)
     offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
     return pa.ListArray.from_arrays(offsets, filled)

@@ -103,12 +103,12 @@ class StoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Which encoder runs, and how. `threads` 0: as many as there are cores for each replica.
 
-    `heads` is a folder that `streamwatch.learn.heads` wrote; none: the heads that come with streamwatch. What is
-    built from the encoder once is kept in `cache_dir`; none: the user's cache folder.
+    `weights` is a folder that `streamwatch.learn.train` wrote; none: the model that comes with streamwatch. What is
+    built from it once is kept in `cache_dir`; none: the user's cache folder.
     """
 
     base: str = "multilingual-e5-small"
-    heads: Path | None = None
+    weights: Path | None = None
     cache_dir: Path | None = None
     runtime: Literal["auto", "onnx-int8", "onnx-fp32", "torch"] = "auto"
     threads: Annotated[int, Meta(ge=0)] = 0

@@ -12,6 +12,7 @@ StreamwatchError
 │   └── StreamMismatch        a stream is not as the tables or the settings expect it
 ├── ModelError                the model cannot be loaded or run
 │   └── EncoderMissing        the encoder's package is not installed
+├── PackageMissing            an extra's package is not installed
 ├── StoreError                a table cannot be read or written
 ├── AlertmanagerError         Alertmanager refuses or does not answer
 └── StageError                a stage stopped and could not be started again
@@ -83,6 +84,10 @@ class ModelError(StreamwatchError):
 
 class EncoderMissing(ModelError):
     """The encoder's package is not installed; the message holds the command that installs it."""
+
+
+class PackageMissing(StreamwatchError):
+    """A package of an extra is not installed; the message holds the command that installs it."""
 
 
 class StoreError(StreamwatchError):

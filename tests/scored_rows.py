@@ -27,6 +27,8 @@ class Row(NamedTuple):
     p_negative: float | None = None
     novelty: int | None = None
     text: str = "a post"
+    entity_sentiments: tuple[str, ...] = ()
+    """Of the entities, in order; without them they have the post's."""
 
 
 def scored(rows: Sequence[Row], partition: int = 0, first_offset: int = 0) -> pa.RecordBatch:
@@ -49,7 +51,17 @@ def _record(row: Row, partition: int, offset: int) -> dict[str, object]:
         "appended_at": at,
         "source_partition": partition,
         "source_offset": offset,
-        "entities": [{"name": name, "ticker": name, "sentiment": None} for name in row.entities],
+        "entities": [
+            {
+                "name": name,
+                "ticker": name,
+                "sentiment": own,
+                "sentiment_probs": PROBS[own] if row.entity_sentiments else probs,
+            }
+            for name, own in zip(
+                row.entities, row.entity_sentiments or [row.sentiment] * len(row.entities), strict=True
+            )
+        ],
         "novelty": offset + 1_000_000 * partition if row.novelty is None else row.novelty,
         "sentiment": row.sentiment,
         "topic": row.topic,

@@ -11,8 +11,21 @@ import typer
 from streamwatch import __version__
 from streamwatch.cli.main import COMMANDS, build_app, run_command
 
-HEAVY = ("ray", "torch", "polars", "kafka", "pyarrow", "numpy", "rich", "httpx", "transformers", "deltalake")
-EVERY_COMMAND = [*([name] for name in COMMANDS), ["dead-letters", "list"], ["dead-letters", "replay"]]
+HEAVY = (
+    "ray",
+    "torch",
+    "polars",
+    "kafka",
+    "pyarrow",
+    "numpy",
+    "rich",
+    "httpx",
+    "transformers",
+    "deltalake",
+    "matplotlib",
+)
+GROUPS = {"dead-letters": ("list", "replay"), "models": ("list", "show", "pull", "export")}
+EVERY_COMMAND = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ from streamwatch.codec import (
     with_scores,
 )
 from streamwatch.errors import BadRecord
+from streamwatch.ingest.entities import FOUND
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 DECODER = PostDecoder(max_future_s=300)
@@ -254,27 +255,30 @@ def test_broken_scored_bytes_are_a_bad_record_or_a_sound_batch(damage: bytes | t
     batch.to_pydict()
 
 
-def test_scores_join_their_posts_and_entities_get_their_sentiment() -> None:
+def test_scores_join_their_posts_and_entities_get_their_own_sentiment() -> None:
     enriched = decode(post(id="a"), post(id="b"), post(id="c")).batch
-    entity = SCORED_SCHEMA.field("entities").type
     named = [
         [{"name": "Apple", "ticker": "AAPL"}, {"name": "SAP", "ticker": None}],
         None,
         [{"name": "X", "ticker": "X"}],
     ]
-    enriched = enriched.append_column("entities", pa.array(named, entity))
+    enriched = enriched.append_column("entities", pa.array(named, pa.list_(FOUND)))
     enriched = enriched.append_column("novelty", pa.array([1, 2, 3], pa.int64()))
     labels = pa.array(["negative", "neutral", "positive"])
     probs = pa.array([[0.5, 0.3, 0.2]] * 3, pa.list_(pa.float32()))
     scores = {
         **dict.fromkeys(("sentiment", "topic", "intent"), labels),
         **dict.fromkeys(("sentiment_probs", "topic_probs", "intent_probs"), probs),
+        "entity_probs": pa.array(
+            [[[0.5, 0.25, 0.25], [0.25, 0.5, 0.25]], [], [[0.0, 0.25, 0.75]]], pa.list_(pa.list_(pa.float32()))
+        ),
         "model_version": pa.array(["m1"] * 3),
     }
     batch = with_scores(enriched, scores, NOW)
     assert batch.schema == SCORED_SCHEMA
     found = [[(entity["name"], entity["sentiment"]) for entity in row] for row in batch.column("entities").to_pylist()]
-    assert found == [[("Apple", "negative"), ("SAP", "negative")], [], [("X", "positive")]]
+    assert found == [[("Apple", "negative"), ("SAP", "neutral")], [], [("X", "positive")]]
+    assert batch.column("entities")[0][1]["sentiment_probs"].as_py() == [0.25, 0.5, 0.25]
     assert batch.column("scored_at").to_pylist() == [NOW] * 3
     last = with_scores(enriched.slice(2), {name: column.slice(2) for name, column in scores.items()}, NOW)
     assert last.to_pylist() == batch.to_pylist()[2:]
@@ -282,10 +286,11 @@ def test_scores_join_their_posts_and_entities_get_their_sentiment() -> None:
 
 
 def test_an_empty_batch_can_be_scored() -> None:
-    enriched = decode().batch.append_column("entities", pa.array([], SCORED_SCHEMA.field("entities").type))
+    enriched = decode().batch.append_column("entities", pa.array([], pa.list_(FOUND)))
     enriched = enriched.append_column("novelty", pa.array([], pa.int64()))
     names = ("sentiment", "topic", "intent", "sentiment_probs", "topic_probs", "intent_probs", "model_version")
     scores = {name: pa.array([], SCORED_SCHEMA.field(name).type) for name in names}
+    scores["entity_probs"] = pa.array([], pa.list_(pa.list_(pa.float32())))
     assert with_scores(enriched, scores, NOW).num_rows == 0
 
 

@@ -41,9 +41,10 @@ def test_a_micro_batch_grows_entities_and_novelty_and_loses_personal_data(enrich
     assert first["url"] == "https://a.example/"
     assert first["author"] == second["author"] != "jo"
     assert first["entities"] == [
-        {"name": "Microsoft", "ticker": "MSFT", "sentiment": None},
-        {"name": "Tesla", "ticker": "TSLA", "sentiment": None},
+        {"name": "Microsoft", "ticker": "MSFT"},
+        {"name": "Tesla", "ticker": "TSLA"},
     ]
+    assert first["mentions"] == ["", "Tesla"]
     assert second["entities"] == []
     assert first["novelty"] == second["novelty"]
 

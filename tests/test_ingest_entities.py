@@ -21,7 +21,7 @@ def gazetteer() -> Gazetteer:
 
 
 def tickers(gazetteer: Gazetteer, text: str, given_tickers: list[str] | None = None) -> list[str | None]:
-    (row,) = gazetteer.entities(pa.array([text]), pa.array([given_tickers], pa.list_(pa.string()))).to_pylist()
+    (row,) = gazetteer.entities(pa.array([text]), pa.array([given_tickers], pa.list_(pa.string()))).entities.to_pylist()
     return [entity["ticker"] for entity in row]
 
 
@@ -84,16 +84,29 @@ def test_a_long_list_is_cut(gazetteer: Gazetteer) -> None:
 
 def test_entities_carry_name_and_ticker(gazetteer: Gazetteer) -> None:
     found = gazetteer.entities(pa.array(["腾讯 $GOOG"]), pa.nulls(1))
-    assert found.type == FOUND
-    assert found.to_pylist() == [
+    assert found.entities.type.value_type == FOUND
+    assert found.entities.to_pylist() == [
         [{"name": "Tencent", "ticker": "0700.HK"}, {"name": "Alphabet", "ticker": "GOOGL"}],
     ]
 
 
+def test_an_entity_says_how_it_is_spelt_first(gazetteer: Gazetteer) -> None:
+    texts = pa.array(["腾讯 $GOOG and Google", "Apple, $AAPL", "up 3%"])
+    found = gazetteer.entities(texts, pa.array([["GOOG"], None, ["AAPL"]]))
+    assert [[entity["ticker"] for entity in row] for row in found.entities.to_pylist()] == [
+        ["GOOGL", "0700.HK"],
+        ["AAPL"],
+        ["AAPL"],
+    ]
+    assert found.mentions.to_pylist() == [["GOOG", "腾讯"], ["Apple"], [""]]
+
+
 def test_nulls_empties_and_slices(gazetteer: Gazetteer) -> None:
     texts = pa.array(["Apple", None, "Tesla 特斯拉"])
-    assert gazetteer.entities(texts.slice(1), pa.nulls(2)).to_pylist() == [[], [{"name": "Tesla", "ticker": "TSLA"}]]
-    assert gazetteer.entities(pa.array([], pa.string()), pa.nulls(0)).to_pylist() == []
+    found = gazetteer.entities(texts.slice(1), pa.nulls(2))
+    assert found.entities.to_pylist() == [[], [{"name": "Tesla", "ticker": "TSLA"}]]
+    assert found.mentions.to_pylist() == [[], ["Tesla"]]
+    assert gazetteer.entities(pa.array([], pa.string()), pa.nulls(0)).entities.to_pylist() == []
 
 
 PIECES = st.sampled_from(
@@ -104,8 +117,8 @@ PIECES = st.sampled_from(
 @settings(deadline=None)
 @given(st.lists(st.lists(st.one_of(PIECES, st.text(max_size=6)), max_size=8).map("".join), min_size=1, max_size=6))
 def test_a_post_has_the_same_entities_in_whatever_batch(gazetteer: Gazetteer, texts: list[str]) -> None:
-    together = gazetteer.entities(pa.array(texts), pa.nulls(len(texts))).to_pylist()
-    alone = [gazetteer.entities(pa.array([text]), pa.nulls(1)).to_pylist()[0] for text in texts]
+    together = gazetteer.entities(pa.array(texts), pa.nulls(len(texts))).entities.to_pylist()
+    alone = [gazetteer.entities(pa.array([text]), pa.nulls(1)).entities.to_pylist()[0] for text in texts]
     assert together == alone
 
 
@@ -122,7 +135,16 @@ def test_real_posts_name_the_company_that_they_were_collected_for(gazetteer: Gaz
     # "L$D" and the like were collected for $D, and "I CAN'$T" for $T: no text names those companies.
     rows = [row for row in stocknet() if row["ticker"] not in ("D", "T", "C", "V")]
     nothing = pa.nulls(len(rows))
-    found = gazetteer.entities(pa.array([row["text"] for row in rows]), nothing).to_pylist()
-    wanted = gazetteer.entities(nothing.cast(pa.string()), pa.array([[row["ticker"]] for row in rows])).to_pylist()
+    found = gazetteer.entities(pa.array([row["text"] for row in rows]), nothing).entities.to_pylist()
+    wanted = gazetteer.entities(
+        nothing.cast(pa.string()), pa.array([[row["ticker"]] for row in rows])
+    ).entities.to_pylist()
     hits = sum(want[0] in entities for want, entities in zip(wanted, found, strict=True))
     assert hits / len(rows) > 0.99
+
+
+def test_an_entity_of_an_alert_is_found_as_it_is_spelt(gazetteer: Gazetteer) -> None:
+    texts = ["Google falls, $GOOG too", "Apple pie", "$GOOGL", "", "$XQZW falls"]
+    assert gazetteer.spelt(texts, "GOOGL") == ["Google", "", "GOOGL", "", ""]
+    assert gazetteer.spelt(texts, "XQZW") == ["", "", "", "", "XQZW"]
+    assert gazetteer.spelt([], "GOOGL") == []

@@ -40,7 +40,9 @@ def posts(day: MarketDay) -> list[Post]:
 def groups(posts: list[Post]) -> list[set[str | None]]:
     texts = pa.array([post.text for post in posts])
     tickers = pa.array([post.tickers for post in posts], pa.list_(pa.string()))
-    return [{entity["ticker"] for entity in row} for row in Gazetteer.load().entities(texts, tickers).to_pylist()]
+    return [
+        {entity["ticker"] for entity in row} for row in Gazetteer.load().entities(texts, tickers).entities.to_pylist()
+    ]
 
 
 def test_the_same_seed_gives_the_same_day(posts: list[Post]) -> None:
@@ -111,7 +113,7 @@ def test_companies_are_known_to_the_gazetteer_in_both_languages() -> None:
     script = tomllib.loads(resources.files("streamwatch.ingest").joinpath("marketday.toml").read_text(encoding="utf-8"))
     names = [company[key] for company in script["companies"] for key in ("name", "zh")]
     wanted = [company["ticker"] for company in script["companies"] for _ in range(2)]
-    found = Gazetteer.load().entities(pa.array(names), pa.nulls(len(names))).to_pylist()
+    found = Gazetteer.load().entities(pa.array(names), pa.nulls(len(names))).entities.to_pylist()
     assert [[entity["ticker"] for entity in row] for row in found] == [[ticker] for ticker in wanted]
 
 

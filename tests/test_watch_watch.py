@@ -33,6 +33,14 @@ def test_a_post_counts_once_for_each_distinct_entity() -> None:
     assert [(window.group, window.count, window.negative) for window in last] == [("AAPL", 1, 1), ("IBM", 2, 1)]
 
 
+def test_an_entity_has_its_own_verdict() -> None:
+    both = Row(1, ("AAPL", "IBM"), "positive", entity_sentiments=("positive", "negative"))
+    last = [window for window in windows_of([both], monitors()) if window.window_end == START + minutes(10)]
+    assert [(window.group, window.negative) for window in last] == [("AAPL", 0), ("IBM", 1)]
+    of_all = windows_of([both], monitors(group_by='"all"'))
+    assert {window.negative for window in of_all} == {0}, "the post as a whole is positive"
+
+
 @pytest.mark.parametrize(
     ("group_by", "groups"),
     [

@@ -11,7 +11,21 @@ from typing import Annotated, NoReturn
 import typer
 
 from streamwatch import __version__
-from streamwatch.cli import alerts, broker, deadletters, demo, query, replay, run, score, status, windows
+from streamwatch.cli import (
+    alerts,
+    broker,
+    deadletters,
+    demo,
+    explain,
+    models,
+    query,
+    replay,
+    run,
+    score,
+    status,
+    windows,
+)
+from streamwatch.cli import eval as evaluating
 from streamwatch.cli.output import printable
 from streamwatch.errors import ConfigError, StreamwatchError
 from streamwatch.logs import configure_logging, remove_logging
@@ -21,6 +35,8 @@ COMMANDS = {
     "run": run,
     "replay": replay,
     "score": score,
+    "eval": evaluating,
+    "explain": explain,
     "query": query,
     "alerts": alerts,
     "windows": windows,
@@ -73,6 +89,7 @@ def build_app() -> typer.Typer:
     for name, module in COMMANDS.items():
         app.command(name, epilog=module.EXAMPLE)(module.command)
     app.add_typer(deadletters.build_app(), name="dead-letters")
+    app.add_typer(models.build_app(), name="models")
     return app
 
 

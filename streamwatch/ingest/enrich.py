@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from streamwatch.codec import ENTITY, POST_SCHEMA
-from streamwatch.ingest.entities import Gazetteer
+from streamwatch.codec import POST_SCHEMA
+from streamwatch.ingest.entities import FOUND, Gazetteer
 from streamwatch.ingest.masking import mask_text, mask_url, pseudonym
 from streamwatch.ingest.novelty import novelty
 
-ENRICHED_SCHEMA = pa.schema([*POST_SCHEMA, ("entities", pa.list_(ENTITY)), ("novelty", pa.int64())])
-"""A masked micro-batch with its entities, whose sentiment is still null, and its novelty."""
+ENRICHED_SCHEMA = pa.schema(
+    [*POST_SCHEMA, ("entities", pa.list_(FOUND)), ("mentions", pa.list_(pa.string())), ("novelty", pa.int64())]
+)
+"""A masked micro-batch with its entities, how each is spelt in the text ("" if it is not), and its novelty."""
 
 
 class Enricher:
@@ -32,22 +34,14 @@ class Enricher:
         Entities come from the text before it is masked, as a handle may name a company; novelty and everything
         after it from the masked text, so that they can be computed again from the table.
         """
-        entities = self._gazetteer.entities(batch.column("text"), batch.column("tickers"))
+        found = self._gazetteer.entities(batch.column("text"), batch.column("tickers"))
         text = mask_text(batch.column("text"))
         columns = dict(zip(batch.schema.names, batch.columns, strict=True)) | {
             "text": text,
             "author": pseudonym(batch.column("author"), self._author_key),
             "url": mask_url(batch.column("url")),
-            "entities": _with_sentiment(entities),
+            "entities": found.entities,
+            "mentions": found.mentions,
             "novelty": novelty(text),
         }
         return pa.record_batch([columns[name] for name in ENRICHED_SCHEMA.names], schema=ENRICHED_SCHEMA)
-
-
-def _with_sentiment(entities: pa.Array) -> pa.Array:
-    """Add the field `sentiment` to the structs of name and ticker; the model fills it."""
-    found = entities.values
-    structs = pa.StructArray.from_arrays(
-        [found.field("name"), found.field("ticker"), pa.nulls(len(found), pa.string())], fields=list(ENTITY)
-    )
-    return pa.ListArray.from_arrays(entities.offsets, structs, type=pa.list_(ENTITY))

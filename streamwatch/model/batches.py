@@ -6,20 +6,25 @@ So the arithmetic for a text has the same shapes whatever its neighbours are, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamwatch.model.tokenizer import MarkedText
 
 LENGTH_STEP_TOKENS = 4
 """Texts are padded to the next multiple of this: longer steps pad more, shorter ones make more batches."""
 
 
-class Distinct(NamedTuple):
-    """Texts without repeats: `texts[places[i]]` is the i-th of the original ones."""
+Key = TypeVar("Key", bound=Hashable)
 
-    texts: list[str]
+
+class Distinct(NamedTuple, Generic[Key]):
+    """Keys without repeats: `keys[places[i]]` is the i-th of the original ones."""
+
+    keys: list[Key]
     places: NDArray[np.intp]
 
 
@@ -31,20 +36,25 @@ class Batch(NamedTuple):
 
 
 class Padded(NamedTuple):
-    """A batch as the encoder takes it: ids `(rows, tokens)` and the lengths `(rows,)` that count."""
+    """A batch as the encoder takes it.
+
+    Ids `(rows, tokens)`, the lengths `(rows,)` that count, and for each entity its row, its first token and the one
+    behind its last, `(entities, 3)`, in the order of the rows.
+    """
 
     ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    entities: NDArray[np.int64]
 
 
-def distinct(texts: Iterable[str]) -> Distinct:
-    """Return each text once, in order of first appearance, and where each original one stands among them.
+def distinct(keys: Iterable[Key]) -> Distinct[Key]:
+    """Return each key once, in order of first appearance, and where each original one stands among them.
 
     >>> distinct(["buy", "sell", "buy"])
-    Distinct(texts=['buy', 'sell'], places=array([0, 1, 0]))
+    Distinct(keys=['buy', 'sell'], places=array([0, 1, 0]))
     """
-    first: dict[str, int] = {}
-    places = [first.setdefault(text, len(first)) for text in texts]
+    first: dict[Key, int] = {}
+    places = [first.setdefault(key, len(first)) for key in keys]
     return Distinct(list(first), np.array(places, np.intp))
 
 
@@ -74,14 +84,18 @@ def cut(lengths: Sequence[int], budget_tokens: int) -> list[Batch]:
     return batches
 
 
-def pad(token_ids: Sequence[NDArray[np.int64]], batch: Batch, pad_id: int) -> Padded:
+def pad(texts: Sequence[MarkedText], batch: Batch, pad_id: int) -> Padded:
     """Lay a batch's token ids out as one matrix.
 
-    >>> pad([np.array([7, 8]), np.array([9])], Batch(np.array([1, 0]), 3), 1).ids.tolist()
-    [[9, 1, 1], [7, 8, 1]]
+    >>> texts = [MarkedText(np.array([7, 8]), ((0, 2),)), MarkedText(np.array([9]), ())]
+    >>> batch = pad(texts, Batch(np.array([1, 0]), 3), 1)
+    >>> batch.ids.tolist(), batch.entities.tolist()
+    ([[9, 1, 1], [7, 8, 1]], [[1, 0, 2]])
     """
     ids = np.full((len(batch.rows), batch.tokens), pad_id, np.int64)
-    rows = [token_ids[row] for row in batch.rows.tolist()]
+    rows = [texts[row] for row in batch.rows.tolist()]
     for target, source in zip(ids, rows, strict=True):
-        target[: len(source)] = source
-    return Padded(ids, np.array([len(row) for row in rows], np.int64))
+        target[: len(source.ids)] = source.ids
+    entities = [(place, *span) for place, row in enumerate(rows) for span in row.spans]
+    lengths = np.array([len(row.ids) for row in rows], np.int64)
+    return Padded(ids, lengths, np.array(entities, np.int64).reshape(-1, 3))

@@ -11,17 +11,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamwatch.config import ModelConfig
-from streamwatch.model.batches import cut, distinct, pad
-from streamwatch.model.encoder import Encoder, load_encoder
+from streamwatch.model.batches import Batch, cut, distinct, pad
+from streamwatch.model.encoder import Encoder
 from streamwatch.model.runtime import Runtime, open_runtime
 from streamwatch.model.scores import ScoreStats
+from streamwatch.model.tokenizer import MarkedText, simplified
+
+
+class Entry(NamedTuple):
+    """A text, and how its entities are spelt in it."""
+
+    text: str
+    mentions: tuple[str, ...] = ()
 
 
 class Embedded(NamedTuple):
-    """Vectors of the distinct texts `(distinct, hidden)`, and where each text's vector stands among them."""
+    """Vectors of the distinct entries, and where each entry's stand among them.
 
-    vectors: NDArray[np.float32]
+    Attributes:
+        texts: float32 `(distinct, hidden)`.
+        places: `(entries,)`, rows of `texts`.
+        entities: float32 `(named, 2 * hidden)`.
+        entity_places: For each distinct entry and each of its mentions a row of `entities`, or -1 where the text
+            does not hold the mention.
+        stats: What it cost.
+    """
+
+    texts: NDArray[np.float32]
     places: NDArray[np.intp]
+    entities: NDArray[np.float32]
+    entity_places: list[list[int]]
     stats: ScoreStats
 
 
@@ -40,44 +59,65 @@ class Embedder:
         self.runtime = runtime
         self.max_tokens = max_tokens
         self._micro_batch_tokens = micro_batch_tokens
-        probe = encoder.tokenizer.encode([""], max_tokens)
-        self.hidden = runtime.embed(pad(probe, cut([len(probe[0])], 1)[0], encoder.tokenizer.pad_id)).shape[1]
+        probe = pad([MarkedText(encoder.tokenizer.encode([""], max_tokens)[0], ())], Batch(np.zeros(1, np.intp), 4), 0)
+        self.hidden = runtime.embed(probe).texts.shape[1]
 
-    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return the unit vectors of texts, `(rows, hidden)`."""
-        embedded = self.embed_distinct(texts)
-        return embedded.vectors[embedded.places]
-
-    def embed_distinct(self, texts: Sequence[str]) -> Embedded:
-        """Return the unit vectors of the distinct texts, where each text's stands, and what it cost."""
+    def embed(self, entries: Sequence[Entry]) -> Embedded:
+        """Return the vectors of texts and of the entities that they name; equal entries are embedded once."""
         started = time.perf_counter()
-        unique = distinct(texts)
-        token_ids = self.encoder.tokenizer.encode(unique.texts, self.max_tokens)
+        unique = distinct(entries)
+        marked, entity_places = self._tokenise(unique.keys)
         tokenised = time.perf_counter()
-        lengths = [len(ids) for ids in token_ids]
+        lengths = [len(text.ids) for text in marked]
         batches = cut(lengths, self._micro_batch_tokens)
-        vectors = np.empty((len(unique.texts), self.hidden), np.float32)
+        ends = np.cumsum([0, *(len(text.spans) for text in marked)])
+        texts = np.empty((len(marked), self.hidden), np.float32)
+        entities = np.empty((ends[-1], 2 * self.hidden), np.float32)
         for batch in batches:
-            vectors[batch.rows] = self.runtime.embed(pad(token_ids, batch, self.encoder.tokenizer.pad_id))
+            vectors = self.runtime.embed(pad(marked, batch, self.encoder.tokenizer.pad_id))
+            texts[batch.rows] = vectors.texts
+            if len(vectors.entities):
+                entities[np.concatenate([np.arange(ends[row], ends[row + 1]) for row in batch.rows])] = vectors.entities
         stats = ScoreStats(
-            texts=len(texts),
-            distinct_texts=len(unique.texts),
+            texts=len(entries),
+            distinct_texts=len(unique.keys),
             tokens=sum(lengths),
             padded_tokens=sum(len(batch.rows) * batch.tokens for batch in batches),
             batches=len(batches),
             tokenise_s=tokenised - started,
             infer_s=time.perf_counter() - tokenised,
         )
-        return Embedded(vectors, unique.places, stats)
+        return Embedded(texts, unique.places, entities, entity_places, stats)
+
+    def _tokenise(self, entries: Sequence[Entry]) -> tuple[list[MarkedText], list[list[int]]]:
+        """Return each entry's tokens with its named entities, and for each of its mentions its number or -1."""
+        texts = [simplified(entry.text) for entry in entries]
+        spans: list[list[tuple[int, int]]] = []
+        entity_places: list[list[int]] = []
+        number = 0
+        for entry, text in zip(entries, texts, strict=True):
+            spans.append([])
+            entity_places.append([])
+            for mention in entry.mentions:
+                at = text.find(mention) if mention else -1
+                entity_places[-1].append(number if at >= 0 else -1)
+                if at >= 0:
+                    spans[-1].append((at, at + len(mention)))
+                    number += 1
+        named = [row for row, found in enumerate(spans) if found]
+        plain = [row for row, found in enumerate(spans) if not found]
+        tokenizer, most = self.encoder.tokenizer, self.max_tokens
+        marked = tokenizer.encode_marked([texts[row] for row in named], [spans[row] for row in named], most)
+        unmarked = [MarkedText(ids, ()) for ids in tokenizer.encode([texts[row] for row in plain], most)]
+        by_row = dict(zip([*named, *plain], [*marked, *unmarked], strict=True))
+        return [by_row[row] for row in range(len(texts))], entity_places
 
 
-def load_embedder(config: ModelConfig, cache: Path) -> Embedder:
-    """Load the encoder that a configuration names, and open its runtime.
+def load_embedder(config: ModelConfig, encoder: Encoder, cache: Path) -> Embedder:
+    """Open the runtime that a configuration names, over an encoder.
 
     Raises:
-        EncoderMissing: The package of the default encoder is not installed.
-        ModelError: The encoder is damaged, or the runtime cannot run it.
+        ModelError: The runtime cannot run this encoder.
     """
-    encoder = load_encoder(config.base)
     runtime = open_runtime(encoder, config.runtime, threads=config.threads, cache=cache)
     return Embedder(encoder, runtime, max_tokens=config.max_tokens, micro_batch_tokens=config.micro_batch_tokens)

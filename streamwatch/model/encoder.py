@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from streamwatch.errors import EncoderMissing, ModelError
 from streamwatch.model.e5_file import read_e5_file
 from streamwatch.model.tokenizer import TextTokenizer, xlmr_tokenizer
-from streamwatch.model.weights import BertWeights
+from streamwatch.model.weights import TOKEN_TYPES, BertWeights, State, weights_from_state
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,7 @@ PACKAGE_FILE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbb
 
 @dataclass(frozen=True)
 class Encoder:
-    """A frozen Transformer: its tokenizer at once, its weights when a runtime asks for them.
+    """A Transformer: its tokenizer at once, its weights when a runtime asks for them.
 
     `weights` raises a `ModelError` for an encoder that is not BERT-shaped; `module` gives any one as a torch module.
     """
@@ -53,6 +53,44 @@ def load_encoder(base: str) -> Encoder:
     from streamwatch.model.huggingface import find_folder, folder_encoder
 
     return folder_encoder(base, find_folder(base))
+
+
+def fine_tuned(encoder: Encoder, differences: State, sha256: str) -> Encoder:
+    """Return an encoder to whose weights the differences were added that a training found.
+
+    Args:
+        encoder: As it is published.
+        differences: By the weights' names in `transformers`.
+        sha256: Of the differences.
+    """
+    if not differences:
+        return encoder
+
+    def weights() -> BertWeights:
+        base = encoder.weights()
+        state = base.state()
+        for name, difference in differences.items():
+            # `BertWeights` leaves out the later segments' types, and RoBERTa's positions of the padding in front.
+            rows = slice(1) if name == TOKEN_TYPES else slice(-len(state[name]), None)
+            state[name] = state[name] + difference[rows]
+        return weights_from_state(state, base.words, attention_heads=base.attention_heads, epsilon=base.epsilon)
+
+    def module() -> torch.nn.Module:
+        import torch
+
+        found = encoder.module()
+        parameters = dict(found.named_parameters())
+        with torch.no_grad():
+            for name, difference in differences.items():
+                parameters[name].add_(torch.from_numpy(difference))
+        return found
+
+    return Encoder(encoder.name, fine_tuned_sha256(encoder.sha256, sha256), encoder.tokenizer, weights, module)
+
+
+def fine_tuned_sha256(encoder: str, differences: str) -> str:
+    """Return the SHA-256 that stands for a fine-tuned encoder, from those of the two that it is made of."""
+    return hashlib.sha256(f"{encoder} {differences}".encode()).hexdigest()
 
 
 def encoder_file(package: str = PACKAGE) -> Path:

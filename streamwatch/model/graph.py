@@ -1,4 +1,4 @@
-"""The encoder as an ONNX graph: token ids in, one unit vector a text out, in fp32 or int8.
+"""The encoder as an ONNX graph: token ids in, one vector a text and one a token out, in fp32 or int8.
 
 Written by hand rather than exported, for two reasons. The word embeddings stay in the 4-bit blocks of their file
 (`GatherBlockQuantized`), 60 MB instead of 384. And the int8 activations get one scale for each token
@@ -26,7 +26,7 @@ CONTRIB = "com.microsoft"
 WEIGHT_LEVELS = 63
 ACTIVATION_LEVELS = 127
 ACTIVATION_ZERO = np.uint8(128)
-IDS, LENGTHS, VECTORS = "ids", "lengths", "vectors"
+IDS, LENGTHS, VECTORS, TOKENS = "ids", "lengths", "vectors", "tokens"
 
 
 class _Graph:
@@ -107,8 +107,8 @@ def _quantised(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 def encoder_graph(weights: BertWeights, *, int8: bool) -> onnx.ModelProto:
     """Build the graph.
 
-    Inputs `ids` int64 `(rows, tokens)` and `lengths` int64 `(rows,)`, the tokens of each row that count; output
-    `vectors` float32 `(rows, hidden)`: the mean over these tokens, of length 1.
+    Inputs `ids` int64 `(rows, tokens)` and `lengths` int64 `(rows,)`, the tokens of each row that count; outputs
+    `tokens` float32 `(rows, tokens, hidden)`, and `vectors` float32 `(rows, hidden)`: the mean over those that count.
     """
     graph = _Graph()
     dense = _Int8() if int8 else _Fp32()
@@ -171,8 +171,8 @@ def _pool(graph: _Graph, x: str, tokens: str) -> None:
     count, zero, one = graph.op("Squeeze", tokens), graph.constant(np.int64(0)), graph.constant(np.int64(1))
     counts = graph.op("Cast", graph.op("Less", graph.op("Range", zero, count, one), lengths), to=TensorProto.FLOAT)
     shares = graph.op("Div", counts, graph.op("Cast", lengths, to=TensorProto.FLOAT))
-    mean = graph.op("Squeeze", graph.op("MatMul", graph.op("Unsqueeze", shares, axis), x), axis)
-    graph.op("Div", mean, graph.op("ReduceL2", mean, axis, keepdims=1), output=VECTORS)
+    graph.op("Squeeze", graph.op("MatMul", graph.op("Unsqueeze", shares, axis), x), axis, output=VECTORS)
+    graph.op("Identity", x, output=TOKENS)
 
 
 def _model(graph: _Graph, hidden: int) -> onnx.ModelProto:
@@ -180,7 +180,10 @@ def _model(graph: _Graph, hidden: int) -> onnx.ModelProto:
         helper.make_tensor_value_info(IDS, TensorProto.INT64, ["rows", "tokens"]),
         helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["rows"]),
     ]
-    outputs = [helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["rows", hidden])]
+    outputs = [
+        helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["rows", hidden]),
+        helper.make_tensor_value_info(TOKENS, TensorProto.FLOAT, ["rows", "tokens", hidden]),
+    ]
     body = helper.make_graph(graph.nodes, "encoder", inputs, outputs, graph.constants)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="streamwatch")

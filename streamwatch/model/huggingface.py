@@ -7,12 +7,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from streamwatch.errors import ModelError
 from streamwatch.model.tokenizer import TextTokenizer
-from streamwatch.model.weights import BertWeights, Layer, LayerNorm, Linear
+from streamwatch.model.weights import POSITIONS, WORDS, BertWeights, weights_from_state
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +22,10 @@ BERT_SHAPED = {"bert": 0, "roberta": 1, "xlm-roberta": 1, "camembert": 1}
 
 
 def find_folder(base: str) -> Path:
-    """Return the local folder of an encoder, downloaded from the hub if it is none.
+    """Return the local folder of an encoder, downloaded from the hub if it was not before.
+
+    What was downloaded once is taken as it is, without asking the hub: a start works offline, and a model is not
+    changed by what somebody publishes later.
 
     Raises:
         ModelError: It is neither a folder nor a name that the hub gives.
@@ -33,11 +33,27 @@ def find_folder(base: str) -> Path:
     if Path(base).is_dir():
         return Path(base)
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    try:
+        known = Path(snapshot_download(base, allow_patterns=list(FILES), local_files_only=True))
+    except (OSError, ValueError):
+        return download(base)
+    # Another program may have fetched less of it, such as the tokenizer alone.
+    return known if any(known.glob("*.safetensors")) else download(base)
+
+
+def download(base: str) -> Path:
+    """Fetch the newest version of an encoder from the hub, and return its folder.
+
+    Raises:
+        ModelError: The hub cannot be reached, or has no such encoder.
+    """
+    import httpx
+    from huggingface_hub import snapshot_download
 
     try:
         return Path(snapshot_download(base, allow_patterns=list(FILES)))
-    except (OSError, HfHubHTTPError, HFValidationError, ValueError) as error:
+    except (OSError, ValueError, httpx.HTTPError) as error:
         message = f"{base}: neither a local folder nor an encoder that the Hugging Face hub gives: {error}"
         raise ModelError(message) from error
 
@@ -63,10 +79,10 @@ def folder_encoder(base: str, folder: Path) -> Encoder:
         with file.open("rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     name = base if not Path(base).is_dir() else folder.resolve().name
-    return Encoder(name, digest.hexdigest(), _tokenizer(folder, name), weights, lambda: _module(folder))
+    return Encoder(name, digest.hexdigest(), _tokenizer(folder), weights, lambda: _module(folder))
 
 
-def _tokenizer(folder: Path, name: str) -> TextTokenizer:
+def _tokenizer(folder: Path) -> TextTokenizer:
     from transformers import AutoTokenizer
 
     try:
@@ -77,13 +93,16 @@ def _tokenizer(folder: Path, name: str) -> TextTokenizer:
     if not tokenizer.is_fast:
         message = f"{folder}: its tokenizer has no fast version (tokenizer.json)"
         raise ModelError(message)
-    prefix = "query: " if "e5" in name.lower() else ""
-    return TextTokenizer(tokenizer.backend_tokenizer, prefix, pad_id=tokenizer.pad_token_id or 0)
+    pad_id = tokenizer.pad_token_id or 0
+    unknown_id = tokenizer.mask_token_id if tokenizer.unk_token_id is None else tokenizer.unk_token_id
+    return TextTokenizer(tokenizer.backend_tokenizer, pad_id=pad_id, unknown_id=unknown_id or pad_id)
 
 
 def _module(folder: Path) -> torch.nn.Module:
     from transformers import AutoModel
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()  # stderr is ours
     try:
         module: torch.nn.Module = AutoModel.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True, use_safetensors=True, dtype="float32"
@@ -106,35 +125,9 @@ def bert_weights(module: torch.nn.Module, folder: Path) -> BertWeights:
         known = ", ".join(BERT_SHAPED)
         message = f"{folder}: ONNX runs {known} with gelu, not {kind} with {activation}: set model.runtime to torch"
         raise ModelError(message)
-    tensors = {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    state = {name: value.detach().numpy() for name, value in module.state_dict().items()}
     skipped = (config.get("pad_token_id", 1) + 1) if BERT_SHAPED[kind] else 0
-    return BertWeights(
-        words=tensors["embeddings.word_embeddings.weight"],
-        positions=tensors["embeddings.position_embeddings.weight"][skipped:],
-        token_type=tensors["embeddings.token_type_embeddings.weight"][0],
-        embedding_norm=_norm(tensors, "embeddings.LayerNorm"),
-        layers=tuple(_layer(tensors, f"encoder.layer.{i}") for i in range(config["num_hidden_layers"])),
-        attention_heads=config["num_attention_heads"],
-        epsilon=config.get("layer_norm_eps", 1e-12),
-    )
-
-
-def _linear(tensors: dict[str, NDArray[np.float32]], name: str) -> Linear:
-    return Linear(tensors[f"{name}.weight"], tensors[f"{name}.bias"])
-
-
-def _norm(tensors: dict[str, NDArray[np.float32]], name: str) -> LayerNorm:
-    return LayerNorm(tensors[f"{name}.weight"], tensors[f"{name}.bias"])
-
-
-def _layer(tensors: dict[str, NDArray[np.float32]], name: str) -> Layer:
-    return Layer(
-        query=_linear(tensors, f"{name}.attention.self.query"),
-        key=_linear(tensors, f"{name}.attention.self.key"),
-        value=_linear(tensors, f"{name}.attention.self.value"),
-        attention_out=_linear(tensors, f"{name}.attention.output.dense"),
-        attention_norm=_norm(tensors, f"{name}.attention.output.LayerNorm"),
-        feed_in=_linear(tensors, f"{name}.intermediate.dense"),
-        feed_out=_linear(tensors, f"{name}.output.dense"),
-        feed_norm=_norm(tensors, f"{name}.output.LayerNorm"),
+    state[POSITIONS] = state[POSITIONS][skipped:]
+    return weights_from_state(
+        state, state[WORDS], attention_heads=config["num_attention_heads"], epsilon=config.get("layer_norm_eps", 1e-12)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,23 @@ from streamwatch.model.batches import Padded
 from streamwatch.model.encoder import Encoder
 
 RuntimeName = Literal["auto", "onnx-int8", "onnx-fp32", "torch"]
+OnnxName = Literal["onnx-int8", "onnx-fp32"]
+NAME_FILE = "encoder.txt"
 MODEL_FILE = "encoder.onnx"
 DATA_FILE = "encoder.onnx.data"
 EXTERNAL_BYTES = 1_024
-GRAPH_FILES_VERSION = 1
+GRAPH_FILES_VERSION = 2
 """Raised whenever `graph.py` gives another graph for the same weights, so that files built before are not taken."""
+
+
+class Vectors(NamedTuple):
+    """The mean over each text's tokens `(rows, hidden)`; for each entity that over its own beside its text's.
+
+    Shape of the second: `(entities, 2 * hidden)`.
+    """
+
+    texts: NDArray[np.float32]
+    entities: NDArray[np.float32]
 
 
 class Runtime(Protocol):
@@ -28,8 +40,8 @@ class Runtime(Protocol):
 
     precision: str
 
-    def embed(self, batch: Padded) -> NDArray[np.float32]:
-        """Return the unit vectors of a batch's rows, `(rows, hidden)`."""
+    def embed(self, batch: Padded) -> Vectors:
+        """Return the vectors of a batch's rows and entities."""
 
 
 class OnnxRuntime:
@@ -70,11 +82,20 @@ class OnnxRuntime:
             raise ModelError(message) from error
         self.precision = name.removeprefix("onnx-")
 
-    def embed(self, batch: Padded) -> NDArray[np.float32]:
-        """Return the unit vectors of a batch's rows, `(rows, hidden)`."""
-        vectors: NDArray[np.float32]
-        (vectors,) = self._session.run(["vectors"], {"ids": batch.ids, "lengths": batch.lengths})
-        return vectors
+    def embed(self, batch: Padded) -> Vectors:
+        """Return the vectors of a batch's rows and entities."""
+        texts: NDArray[np.float32]
+        inputs = {"ids": batch.ids, "lengths": batch.lengths}
+        if not len(batch.entities):
+            (texts,) = self._session.run(["vectors"], inputs)
+            return Vectors(texts, np.empty((0, 2 * texts.shape[1]), np.float32))
+        texts, tokens = self._session.run(["vectors", "tokens"], inputs)
+        rows, starts, ends = batch.entities.T
+        places = np.arange(tokens.shape[1])
+        named = (places >= starts[:, None]) & (places < ends[:, None])
+        shares = (named / named.sum(axis=1, keepdims=True)).astype(np.float32)
+        means = (shares[:, None, :] @ tokens[rows])[:, 0]
+        return Vectors(texts, np.concatenate([means, texts[rows]], axis=1))
 
 
 def open_runtime(encoder: Encoder, name: RuntimeName, *, threads: int, cache: Path) -> Runtime:
@@ -94,12 +115,34 @@ def open_runtime(encoder: Encoder, name: RuntimeName, *, threads: int, cache: Pa
         from streamwatch.model.torch_runtime import TorchRuntime
 
         return TorchRuntime(encoder.module(), threads)
+    return OnnxRuntime(graph_folder(encoder, chosen, cache), chosen, threads)
+
+
+def graph_folder(encoder: Encoder, name: OnnxName, cache: Path) -> Path:
+    """Return the folder of an encoder's ONNX files, built first if the cache does not hold them.
+
+    Raises:
+        ModelError: ONNX cannot run this encoder, or the cache cannot be written.
+    """
 
     def build(folder: Path) -> None:
-        write_graph(encoder, folder, int8=chosen == "onnx-int8")
+        write_graph(encoder, folder, int8=name == "onnx-int8")
+        (folder / NAME_FILE).write_text(encoder.name, encoding="utf-8")
 
-    name_in_cache = f"{encoder.sha256[:16]}-{chosen}-v{GRAPH_FILES_VERSION}"
-    return OnnxRuntime(built_folder(cache, name_in_cache, build), chosen, threads)
+    return built_folder(cache, graph_folder_name(encoder.sha256, name), build)
+
+
+def graph_folder_name(sha256: str, name: str) -> str:
+    """Return what the folder of ONNX files is called in the cache: it says all that they depend on.
+
+    Args:
+        sha256: Of the encoder.
+        name: Of the runtime.
+
+    >>> graph_folder_name("f" * 64, "onnx-int8").rpartition("-v")[0]
+    'ffffffffffffffff-onnx-int8'
+    """
+    return f"{sha256[:16]}-{name}-v{GRAPH_FILES_VERSION}"
 
 
 def write_graph(encoder: Encoder, folder: Path, *, int8: bool) -> None:

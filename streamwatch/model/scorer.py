@@ -2,83 +2,115 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from streamwatch.config import ModelConfig
 from streamwatch.errors import ModelError
 from streamwatch.model.artifacts import default_cache
-from streamwatch.model.embedder import Embedder, load_embedder
-from streamwatch.model.encoder import DEFAULT_BASE
-from streamwatch.model.heads import TASKS, Heads, load_heads, shipped_folder
+from streamwatch.model.embedder import Embedded, Embedder, Entry, load_embedder
+from streamwatch.model.encoder import Encoder, fine_tuned, load_encoder
+from streamwatch.model.heads import ENTITY, TASKS
 from streamwatch.model.scores import Scores
-
-VERSION_HASH_DIGITS = 8
+from streamwatch.model.trained import Trained, load_trained, shipped_folder
 
 
 class Scorer:
-    """An encoder with its three heads.
+    """An encoder with its heads.
 
     A text's scores depend on the text alone: not on its place among the others, nor on who they are.
     """
 
-    def __init__(self, embedder: Embedder, heads: Heads) -> None:
+    def __init__(self, embedder: Embedder, trained: Trained) -> None:
         self._embedder = embedder
-        self._heads = heads.heads
-        self.version = _version(embedder, heads)
+        self._heads = trained.heads
+        self.version = trained.manifest.version(embedder.max_tokens, embedder.runtime.precision)
 
     @classmethod
-    def load(cls, config: ModelConfig, cache_dir: Path | None = None) -> Scorer:
-        """Load encoder and heads; the first time, the encoder's runtime files are built, which takes seconds.
+    def load(cls, config: ModelConfig | None = None, cache_dir: Path | None = None) -> Scorer:
+        """Load a trained model; the first time, the runtime's files are built, which takes seconds.
 
         Args:
-            config: Which encoder, heads and runtime.
+            config: Which encoder, trained model and runtime; none: those that come with streamwatch.
             cache_dir: Where built files are kept; none: `config.cache_dir`, else the user's cache folder.
 
         Raises:
             EncoderMissing: The package of the default encoder is not installed.
-            ModelError: Encoder or heads are damaged, or do not belong together.
+            ModelError: Encoder or model are damaged, or do not belong together.
         """
-        heads = load_heads(config.heads or shipped_folder())
-        embedder = load_embedder(config, cache_dir or config.cache_dir or default_cache())
-        _check_match(heads, embedder, config)
-        return cls(embedder, heads)
+        config = config or ModelConfig()
+        trained, encoder = configured_model(config)
+        embedder = load_embedder(config, encoder, cache_dir or config.cache_dir or default_cache())
+        check_widths(trained, embedder.hidden)
+        return cls(embedder, trained)
 
-    def score(self, texts: Sequence[str] | pa.Array) -> Scores:
-        """Score texts, `(rows,)`; none gives no rows. Equal texts are scored once."""
+    def score(self, texts: Sequence[str] | pa.Array, mentions: Sequence[Sequence[str]] | pa.Array = ()) -> Scores:
+        """Score texts, `(rows,)`; none gives no rows. Equal texts are scored once.
+
+        Args:
+            texts: The texts.
+            mentions: For each text how the entities are spelt in it whose own sentiment is wanted; nothing: none.
+        """
         plain: Sequence[str] = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else texts
-        vectors, places, stats = self._embedder.embed_distinct(plain)
+        named = mentions.to_pylist() if isinstance(mentions, pa.Array | pa.ChunkedArray) else mentions
+        entries = [Entry(text, tuple(found)) for text, found in zip(plain, named or [()] * len(plain), strict=True)]
+        embedded = self._embedder.embed(entries)
         started = time.perf_counter()
-        probabilities = {task: self._heads[task].probabilities(vectors)[places] for task in TASKS}
-        infer_s = stats.infer_s + time.perf_counter() - started
-        return Scores(**probabilities, model_version=self.version, stats=replace(stats, infer_s=infer_s))
+        found = {task: self._heads[task].probabilities(embedded.texts)[embedded.places] for task in TASKS}
+        entities = self._entities(embedded)
+        infer_s = embedded.stats.infer_s + time.perf_counter() - started
+        return Scores(
+            **found, entities=entities, model_version=self.version, stats=replace(embedded.stats, infer_s=infer_s)
+        )
+
+    def _entities(self, embedded: Embedded) -> list[list[NDArray[np.float32]]]:
+        """Return the probabilities of each text's mentions; those of the text for one that it does not hold."""
+        own = self._heads[ENTITY].probabilities(embedded.entities)
+        texts = self._heads["sentiment"].probabilities(embedded.texts)
+        of_entry = [
+            [own[place] if place >= 0 else texts[entry] for place in places]
+            for entry, places in enumerate(embedded.entity_places)
+        ]
+        return [of_entry[place] for place in embedded.places.tolist()]
 
 
-def _check_match(heads: Heads, embedder: Embedder, config: ModelConfig) -> None:
-    trained, found = heads.manifest.encoder, embedder.encoder
-    if trained.sha256 != found.sha256:
+def configured_model(config: ModelConfig) -> tuple[Trained, Encoder]:
+    """Return the trained model that a configuration names, and its encoder, fine-tuned.
+
+    Raises:
+        EncoderMissing: The package of the default encoder is not installed.
+        ModelError: Encoder or model are damaged, or do not belong together.
+    """
+    trained, base = load_trained(config.weights or shipped_folder()), load_encoder(config.base)
+    _check_match(trained, base, config)
+    return trained, fine_tuned(base, trained.differences, trained.manifest.tensors_sha256)
+
+
+def _check_match(trained: Trained, base: Encoder, config: ModelConfig) -> None:
+    of = trained.manifest.encoder
+    if of.sha256 != base.sha256:
         message = (
-            f"the heads in {config.heads or 'streamwatch'} were trained on {trained.name} ({trained.sha256[:12]}), "
-            f"and model.base is {found.name} ({found.sha256[:12]}): "
-            "train heads with `python -m streamwatch.learn.heads --base`, and name their folder in model.heads"
+            f"the model in {config.weights or 'streamwatch'} was trained on {of.name} ({of.sha256[:12]}), "
+            f"and model.base is {base.name} ({base.sha256[:12]}): "
+            "train one with `python -m streamwatch.learn.train --base`, and name its folder in model.weights"
         )
         raise ModelError(message)
-    for task, head in heads.heads.items():
-        if head.weight.shape[1] != embedder.hidden:
-            message = f"the head {task} takes vectors of {head.weight.shape[1]}, the encoder gives {embedder.hidden}"
+
+
+def check_widths(trained: Trained, hidden: int) -> None:
+    """Check that a model's heads take what its encoder gives, vectors of `hidden`.
+
+    Raises:
+        ModelError: They do not.
+    """
+    for name, head in trained.heads.items():
+        wanted = 2 * hidden if name == ENTITY else hidden
+        if head.weight.shape[1] != wanted:
+            message = f"the head {name} takes vectors of {head.weight.shape[1]}, the encoder gives {wanted}"
             raise ModelError(message)
-
-
-def _version(embedder: Embedder, heads: Heads) -> str:
-    """Name encoder, content and precision, such as `e5s-1f3a9c02-int8`: other scores, another version."""
-    content = f"{embedder.encoder.sha256} {heads.manifest.tensors_sha256} {embedder.max_tokens}"
-    digest = hashlib.sha256(content.encode()).hexdigest()[:VERSION_HASH_DIGITS]
-    name = embedder.encoder.name
-    short = "e5s" if name == DEFAULT_BASE else re.sub(r"[^a-z0-9]+", "-", name.lower())[-24:].strip("-")
-    return f"{short}-{digest}-{embedder.runtime.precision}"

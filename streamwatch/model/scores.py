@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from streamwatch.model.heads import TASKS
+from streamwatch.records import SENTIMENTS
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,15 @@ class ScoreStats:
 
 @dataclass(frozen=True)
 class Scores:
-    """Probabilities float32 `(rows, classes)` of each head, rows in the order of the texts."""
+    """Probabilities float32 `(rows, classes)` of each head, rows in the order of the texts.
+
+    `entities` holds for each row, and each mention that was asked for, the sentiment's probabilities `(3,)`.
+    """
 
     sentiment: NDArray[np.float32]
     topic: NDArray[np.float32]
     intent: NDArray[np.float32]
+    entities: list[list[NDArray[np.float32]]]
     model_version: str
     stats: ScoreStats
 
@@ -54,7 +63,31 @@ class Scores:
         labels = {task: self._label_column(task) for task in TASKS}
         vectors = {f"{task}_probs": _lists(self.probabilities(task)) for task in TASKS}
         version = pa.array([self.model_version] * len(self), pa.string())
-        return {**labels, **vectors, "model_version": version}
+        return {**labels, **vectors, "entity_probs": self._entity_column(), "model_version": version}
+
+    def frame(self) -> pl.DataFrame:
+        """Return the scores as a frame with a row for each text, in order; the columns are those of the table `posts`.
+
+        `sentiment`, `topic` and `intent` are labels; `sentiment_probs` and its like are lists in the order of the
+        labels in `records.py`; `entities` holds sentiment and probabilities of each mention that was asked for.
+        """
+        import polars as pl
+
+        columns = self.columns()
+        found = columns.pop("entity_probs")
+        probabilities = np.asarray(found.values.values).reshape(-1, len(SENTIMENTS))
+        labels = pa.array(SENTIMENTS, pa.string()).take(pa.array(probabilities.argmax(axis=1)))
+        entities = pa.StructArray.from_arrays([labels, found.values], ["sentiment", "sentiment_probs"])
+        version = columns.pop("model_version")
+        columns |= {"entities": pa.ListArray.from_arrays(found.offsets, entities), "model_version": version}
+        return pl.DataFrame(pa.table(columns))
+
+    def _entity_column(self) -> pa.Array:
+        """Return for each row the list of its mentions' probabilities."""
+        flat = [vector for row in self.entities for vector in row]
+        ends = np.cumsum([0, *(len(row) for row in self.entities)]).astype(np.int32)
+        vectors = _lists(np.array(flat, np.float32).reshape(-1, len(SENTIMENTS)))
+        return pa.ListArray.from_arrays(pa.array(ends), vectors)
 
     def _label_column(self, task: str) -> pa.Array:
         names = pa.array(TASKS[task], pa.string())

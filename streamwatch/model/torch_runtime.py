@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from streamwatch.model.batches import Padded
-from streamwatch.model.weights import BertWeights, Layer, LayerNorm, Linear
+from streamwatch.model.runtime import Vectors
+from streamwatch.model.weights import WORDS, BertWeights
 
 
 class TorchRuntime:
@@ -25,17 +25,24 @@ class TorchRuntime:
         self._module = module.to(self._device).eval()
         self.precision = "torch-bf16" if self._device.type == "cuda" else "torch-fp32"
 
-    def embed(self, batch: Padded) -> NDArray[np.float32]:
-        """Return the unit vectors of a batch's rows, `(rows, hidden)`."""
-        ids = torch.from_numpy(batch.ids).to(self._device)
-        lengths = torch.from_numpy(batch.lengths).to(self._device)
-        counts = torch.arange(ids.shape[1], device=self._device)[None, :] < lengths[:, None]
+    def embed(self, batch: Padded) -> Vectors:
+        """Return the vectors of a batch's rows and entities."""
+        ids, lengths, entities = (torch.from_numpy(array).to(self._device) for array in batch)
+        places = torch.arange(ids.shape[1], device=self._device)[None, :]
+        counts = places < lengths[:, None]
         bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda")
         with torch.inference_mode(), bf16:
-            hidden = self._module(input_ids=ids, attention_mask=counts.long()).last_hidden_state.float()
-        mean = (hidden * counts[:, :, None]).sum(1) / lengths[:, None]
-        vectors: NDArray[np.float32] = torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
-        return vectors
+            tokens = self._module(input_ids=ids, attention_mask=counts.long()).last_hidden_state.float()
+        rows, starts, ends = entities.unbind(1)
+        texts = _mean(tokens, counts)
+        named = (places >= starts[:, None]) & (places < ends[:, None])
+        means = torch.cat([_mean(tokens[rows], named), texts[rows]], dim=1)
+        return Vectors(texts.cpu().numpy(), means.cpu().numpy())
+
+
+def _mean(tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+    """Return the mean of those tokens that count, `(rows, hidden)`."""
+    return (tokens * counts[:, :, None]).sum(1) / counts.sum(1, keepdim=True)
 
 
 def bert_module(weights: BertWeights) -> torch.nn.Module:
@@ -55,14 +62,7 @@ def bert_module(weights: BertWeights) -> torch.nn.Module:
     )
     with torch.device("meta"):
         module = BertModel(config, add_pooling_layer=False)
-    arrays = {
-        "embeddings.word_embeddings.weight": words,
-        "embeddings.position_embeddings.weight": weights.positions,
-        "embeddings.token_type_embeddings.weight": weights.token_type[None],
-        **_norm("embeddings.LayerNorm", weights.embedding_norm),
-    }
-    for i, layer in enumerate(weights.layers):
-        arrays |= _layer(f"encoder.layer.{i}", layer)
+    arrays = {WORDS: words, **weights.state()}
     state = {name: torch.from_numpy(np.array(array)) for name, array in arrays.items()}
     module.load_state_dict(state, assign=True)
     positions = torch.arange(weights.positions.shape[0])[None]
@@ -70,24 +70,3 @@ def bert_module(weights: BertWeights) -> torch.nn.Module:
     module.embeddings.register_buffer("token_type_ids", torch.zeros_like(positions), persistent=False)
     encoder: torch.nn.Module = module.eval()
     return encoder
-
-
-def _linear(name: str, linear: Linear) -> dict[str, NDArray[np.float32]]:
-    return {f"{name}.weight": linear.weight, f"{name}.bias": linear.bias}
-
-
-def _norm(name: str, norm: LayerNorm) -> dict[str, NDArray[np.float32]]:
-    return {f"{name}.weight": norm.weight, f"{name}.bias": norm.bias}
-
-
-def _layer(name: str, layer: Layer) -> dict[str, NDArray[np.float32]]:
-    return {
-        **_linear(f"{name}.attention.self.query", layer.query),
-        **_linear(f"{name}.attention.self.key", layer.key),
-        **_linear(f"{name}.attention.self.value", layer.value),
-        **_linear(f"{name}.attention.output.dense", layer.attention_out),
-        **_norm(f"{name}.attention.output.LayerNorm", layer.attention_norm),
-        **_linear(f"{name}.intermediate.dense", layer.feed_in),
-        **_linear(f"{name}.output.dense", layer.feed_out),
-        **_norm(f"{name}.output.LayerNorm", layer.feed_norm),
-    }

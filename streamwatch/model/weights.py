@@ -1,7 +1,11 @@
-"""The weights of a BERT-shaped encoder as plain arrays, whatever file they came from."""
+"""The weights of a BERT-shaped encoder as plain arrays, whatever file they came from.
+
+`state` and `weights_from_state` name them as `transformers` does, so that what is trained there finds its place here.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +13,11 @@ from numpy.typing import NDArray
 
 BLOCK = 32
 """Weights that share one scale in a 4-bit matrix."""
+WORDS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TOKEN_TYPES = "embeddings.token_type_embeddings.weight"
+
+State = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,22 @@ class Q4Matrix:
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
         return self.scales.shape[0], self.scales.shape[1] * BLOCK
+
+    @classmethod
+    def quantised(cls, matrix: NDArray[np.float32]) -> Q4Matrix:
+        """Round a matrix `(rows, columns)` to 4 bits; the columns come in whole blocks.
+
+        A block's largest weight becomes exactly -8 scales, so that all sixteen levels are used.
+
+        >>> Q4Matrix.quantised(np.linspace(-1, 1, 32, dtype=np.float32)[None]).dequantised()[0, [0, 15, 31]].tolist()
+        [-1.0, 0.0, 0.875]
+        """
+        blocks = matrix.reshape(len(matrix), -1, BLOCK)
+        largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2)[:, :, None], axis=2)[:, :, 0]
+        scales = (largest / -8).astype(np.float16)
+        steps = np.divide(blocks, scales[:, :, None], out=np.zeros_like(blocks), where=scales[:, :, None] != 0)
+        q = np.clip(np.rint(steps) + 8, 0, 15).astype(np.uint8)
+        return cls(scales, q[:, :, : BLOCK // 2] | (q[:, :, BLOCK // 2 :] << 4))
 
     def dequantised(self) -> NDArray[np.float32]:
         """Return the matrix in float32, `(rows, columns)`."""
@@ -96,3 +121,66 @@ class BertWeights:
     def word_table(self) -> NDArray[np.float32]:
         """Return the word embeddings in float32, `(vocabulary, hidden)`."""
         return self.words.dequantised() if isinstance(self.words, Q4Matrix) else self.words
+
+    def state(self) -> dict[str, NDArray[np.float32]]:
+        """Return every weight but the word embeddings under its name in `transformers`."""
+        state = {POSITIONS: self.positions, TOKEN_TYPES: self.token_type[None]}
+        state |= _named("embeddings.LayerNorm", self.embedding_norm)
+        for number, layer in enumerate(self.layers):
+            for name, part in _parts(layer).items():
+                state |= _named(f"encoder.layer.{number}.{name}", part)
+        return state
+
+
+def weights_from_state(
+    state: State, words: Q4Matrix | NDArray[np.float32], *, attention_heads: int, epsilon: float
+) -> BertWeights:
+    """Put weights together from what they are called in `transformers`; see `BertWeights.state`."""
+    numbers = {int(name.split(".")[2]) for name in state if name.startswith("encoder.layer.")}
+    return BertWeights(
+        words=words,
+        positions=state[POSITIONS],
+        token_type=state[TOKEN_TYPES][0],
+        embedding_norm=_norm(state, "embeddings.LayerNorm"),
+        layers=tuple(_layer(state, f"encoder.layer.{number}") for number in sorted(numbers)),
+        attention_heads=attention_heads,
+        epsilon=epsilon,
+    )
+
+
+def _parts(layer: Layer) -> dict[str, Linear | LayerNorm]:
+    return {
+        "attention.self.query": layer.query,
+        "attention.self.key": layer.key,
+        "attention.self.value": layer.value,
+        "attention.output.dense": layer.attention_out,
+        "attention.output.LayerNorm": layer.attention_norm,
+        "intermediate.dense": layer.feed_in,
+        "output.dense": layer.feed_out,
+        "output.LayerNorm": layer.feed_norm,
+    }
+
+
+def _named(name: str, part: Linear | LayerNorm) -> dict[str, NDArray[np.float32]]:
+    return {f"{name}.weight": part.weight, f"{name}.bias": part.bias}
+
+
+def _linear(state: State, name: str) -> Linear:
+    return Linear(state[f"{name}.weight"], state[f"{name}.bias"])
+
+
+def _norm(state: State, name: str) -> LayerNorm:
+    return LayerNorm(state[f"{name}.weight"], state[f"{name}.bias"])
+
+
+def _layer(state: State, name: str) -> Layer:
+    return Layer(
+        query=_linear(state, f"{name}.attention.self.query"),
+        key=_linear(state, f"{name}.attention.self.key"),
+        value=_linear(state, f"{name}.attention.self.value"),
+        attention_out=_linear(state, f"{name}.attention.output.dense"),
+        attention_norm=_norm(state, f"{name}.attention.output.LayerNorm"),
+        feed_in=_linear(state, f"{name}.intermediate.dense"),
+        feed_out=_linear(state, f"{name}.output.dense"),
+        feed_norm=_norm(state, f"{name}.output.LayerNorm"),
+    )

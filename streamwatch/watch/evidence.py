@@ -53,13 +53,13 @@ class Evidence:
         """Add a micro-batch.
 
         Args:
-            mentions: Columns `pane`, `group`, `row`, `at`, `p_negative`, `novelty`, `id` and `source`.
+            mentions: Columns `pane`, `group`, `row`, `at`, `p_negative`, `novelty`, `id`, `source` and `sentiment`.
             batch: The scored rows that `row` counts in.
         """
-        columns = ["row", "pane", "group", "at", "p_negative", "novelty", "id", "source"]
+        columns = ["row", "pane", "group", "at", "p_negative", "novelty", "id", "source", "sentiment"]
         unknown = pl.col("id").hash().reinterpret(signed=True)
         chosen = loudest(mentions.select(columns).with_columns(pl.col("novelty").fill_null(unknown)), ("pane", "group"))
-        texts = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["sentiment", "text"])])))
+        texts = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["text"])])))
         texts = texts[chosen["row"]].with_columns(pl.col("text").str.slice(0, TEXT_CHARS))
         self._parts.add(pl.concat([chosen.drop("row"), texts], how="horizontal").select(*SCHEMA))
 

@@ -12,29 +12,39 @@ PPM = 1_000_000
 DIMENSIONS = ("topic", "intent", "source", "lang")
 SUMS = ("count", "negative", "positive", "p_negative", "p_positive")
 """The partial sums of a pane, all whole numbers."""
+VERDICT = ("sentiment", "negative", "positive", "p_negative", "p_positive")
+"""What a post says of itself as a whole, or of one of its entities."""
 
 
 def read_posts(batch: pa.RecordBatch) -> pl.DataFrame:
     """Return what the watch needs of every row, in the batch's order.
 
-    Columns: `row` (its index in the batch), `at` (event time in microseconds), the `SUMS`, the `DIMENSIONS` and
-    `novelty`. A post of unknown sentiment counts, and is neither negative nor positive.
+    Columns: `row` (its index in the batch), `at` (event time in microseconds), the `SUMS`, `sentiment`, the
+    `DIMENSIONS`, `id` and `novelty`. A post of unknown sentiment counts, and is neither negative nor positive.
     """
     columns = ["id", "published_at", "sentiment", "sentiment_probs", "novelty", *DIMENSIONS]
     posts = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(columns)])))
-    probability = pl.col("sentiment_probs").list
     return posts.select(
         pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
         pl.col("published_at").dt.epoch("us").alias("at"),
         pl.lit(1, dtype=pl.Int64).alias("count"),
-        (pl.col("sentiment") == "negative").fill_null(value=False).cast(pl.Int64).alias("negative"),
-        (pl.col("sentiment") == "positive").fill_null(value=False).cast(pl.Int64).alias("positive"),
-        _millionths(probability.get(0, null_on_oob=True)).alias("p_negative"),
-        _millionths(probability.get(2, null_on_oob=True)).alias("p_positive"),
+        *_verdict(),
         *DIMENSIONS,
         "id",
         "novelty",
     )
+
+
+def _verdict() -> list[pl.Expr]:
+    """Return the columns of `VERDICT`, from those of a label and its probabilities."""
+    probability = pl.col("sentiment_probs").list
+    return [
+        pl.col("sentiment"),
+        (pl.col("sentiment") == "negative").fill_null(value=False).cast(pl.Int64).alias("negative"),
+        (pl.col("sentiment") == "positive").fill_null(value=False).cast(pl.Int64).alias("positive"),
+        _millionths(probability.get(0, null_on_oob=True)).alias("p_negative"),
+        _millionths(probability.get(2, null_on_oob=True)).alias("p_positive"),
+    ]
 
 
 def _millionths(probability: pl.Expr) -> pl.Expr:
@@ -42,27 +52,39 @@ def _millionths(probability: pl.Expr) -> pl.Expr:
 
 
 def read_entities(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Return one `row`, `entity` for every distinct entity of every row: its ticker, or its name if it has none.
+    """Return `row`, `entity` and the `VERDICT` on it for every distinct entity of every row.
 
-    >>> entities = [[{"name": "Apple", "ticker": "AAPL"}, {"name": "Acme", "ticker": None}], []]
-    >>> read_entities(pa.record_batch({"entities": entities})).rows()
-    [(0, 'AAPL'), (0, 'Acme')]
+    An entity goes by its ticker, or by its name if it has none.
+
+    >>> apple = {"name": "Apple", "ticker": "AAPL", "sentiment": "negative", "sentiment_probs": [1.0, 0.0, 0.0]}
+    >>> acme = {"name": "Acme", "ticker": None, "sentiment": None, "sentiment_probs": None}
+    >>> read_entities(pa.record_batch({"entities": [[apple, acme], []]})).rows()
+    [(0, 'AAPL', 'negative', 1, 0, 1000000, 0), (0, 'Acme', None, 0, 0, 0, 0)]
     """
     lists = batch.column("entities")
     flat = pc.list_flatten(lists)
     if len(flat) == 0:
-        return pl.DataFrame(schema={"row": pl.UInt32, "entity": pl.String})
-    ticker, name = pc.struct_field(flat, "ticker"), pc.struct_field(flat, "name")
-    known = pc.fill_null(pc.greater(pc.utf8_length(ticker), 0), fill_value=False)
-    rows = pc.list_parent_indices(lists).cast(pa.uint32())
-    found = pa.table({"row": rows, "entity": pc.if_else(known, ticker, name).cast(pa.string())})
-    return pl.DataFrame(pl.from_arrow(found)).unique(maintain_order=True)
+        sums = dict.fromkeys(VERDICT[1:], pl.Int64)
+        return pl.DataFrame(schema={"row": pl.UInt32, "entity": pl.String, "sentiment": pl.String, **sums})
+    fields = {name: pc.struct_field(flat, name) for name in ("ticker", "name", "sentiment", "sentiment_probs")}
+    known = pc.fill_null(pc.greater(pc.utf8_length(fields["ticker"]), 0), fill_value=False)
+    found = pa.table(
+        {
+            "row": pc.list_parent_indices(lists).cast(pa.uint32()),
+            "entity": pc.if_else(known, fields["ticker"], fields["name"]).cast(pa.string()),
+            "sentiment": fields["sentiment"].cast(pa.string()),
+            "sentiment_probs": fields["sentiment_probs"].cast(pa.list_(pa.float32())),
+        }
+    )
+    entities = pl.DataFrame(pl.from_arrow(found)).unique(["row", "entity"], keep="first", maintain_order=True)
+    return entities.select("row", "entity", *_verdict())
 
 
 def mentions(posts: pl.DataFrame, entities: pl.DataFrame, group_by: tuple[str, ...]) -> pl.DataFrame:
     """Return a row for every post and group that it belongs to, with the column `group`.
 
-    Posts that lack a dimension, such as posts without entities, take no part. The order of `posts` is kept.
+    Posts that lack a dimension, such as posts without entities, take no part. Among entities the verdict is the one
+    on the entity: a post that praises one and damns the other counts so. The order of `posts` is kept.
 
     Args:
         posts: As `read_posts` gives them, filtered and sorted at will.
@@ -70,7 +92,7 @@ def mentions(posts: pl.DataFrame, entities: pl.DataFrame, group_by: tuple[str, .
         group_by: The dimensions of the group.
     """
     if "entity" in group_by:
-        posts = posts.join(entities, on="row", how="inner", maintain_order="left")
+        posts = posts.drop(VERDICT).join(entities, on="row", how="inner", maintain_order="left")
     if group_by == ("all",):
         group = pl.lit("all")
     elif len(group_by) == 1:

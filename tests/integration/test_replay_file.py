@@ -86,15 +86,15 @@ def recount(posts: pl.DataFrame, monitor: Monitor) -> dict[tuple[str, datetime],
     epoch = datetime(1970, 1, 1, tzinfo=posts["published_at"][0].tzinfo)
     for row in posts.iter_rows(named=True):
         if dimension == "entity":
-            groups = {entity["ticker"] or entity["name"] for entity in row["entities"]}
+            groups = {entity["ticker"] or entity["name"]: entity["sentiment"] for entity in row["entities"][::-1]}
         else:
-            groups = {"all"} if dimension == "all" else {row[dimension]}
+            groups = {"all" if dimension == "all" else row[dimension]: row["sentiment"]}
         into_hop: timedelta = (row["published_at"] - epoch) % monitor.hop
         last_start = row["published_at"] - into_hop
         for hops in range(monitor.window // monitor.hop):
-            for group in groups:
+            for group, sentiment in groups.items():
                 counts[group, last_start - hops * monitor.hop] += 1
-                negative[group, last_start - hops * monitor.hop] += row["sentiment"] == "negative"
+                negative[group, last_start - hops * monitor.hop] += sentiment == "negative"
     return {key: (count, negative[key]) for key, count in counts.items()}
 
 

@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.filterwarnings("default")]
 class Echo:
     """A scorer that says who answered; some texts it cannot take, and one kills it."""
 
-    async def score(self, texts: pa.Array) -> ScoredTexts:
+    async def score(self, asked: pa.RecordBatch) -> ScoredTexts:
+        texts = asked.column("text")
         words = texts.to_pylist()
         if "poison" in words:
             message = "cannot read poison"
@@ -42,6 +43,11 @@ def echo() -> Iterator[DeploymentHandle[Any]]:
         yield serve.run(deployment.bind(), name="echo", route_prefix=None)
 
 
+def batch(*texts: str) -> pa.RecordBatch:
+    mentions = pa.array([[] for _ in texts], pa.list_(pa.string()))
+    return pa.record_batch({"id": list(texts), "text": list(texts), "mentions": mentions})
+
+
 def answer(call: Call) -> ScoredTexts:
     while (found := call.result(timeout_s=1.0)) is None:
         pass
@@ -49,7 +55,7 @@ def answer(call: Call) -> ScoredTexts:
 
 
 def test_a_call_outlives_its_replica(echo: DeploymentHandle[Any]) -> None:
-    texts = pa.array(["a", "b"])
+    texts = batch("a", "b")
     first = answer(Call(echo, texts, retry_for_s=60))
     os.kill(first.columns.column("pid")[0].as_py(), signal.SIGKILL)
     again = Call(echo, texts, retry_for_s=60)
@@ -59,7 +65,7 @@ def test_a_call_outlives_its_replica(echo: DeploymentHandle[Any]) -> None:
 
 
 def test_a_text_that_the_model_cannot_take_costs_only_itself(echo: DeploymentHandle[Any]) -> None:
-    texts = pa.array(["a", "poison", "b"])
+    texts = batch("a", "poison", "b")
     with pytest.raises(RayTaskError):
         answer(Call(echo, texts, retry_for_s=60))
     sifted = sift(echo, texts, retry_for_s=60)
@@ -70,5 +76,5 @@ def test_a_text_that_the_model_cannot_take_costs_only_itself(echo: DeploymentHan
 
 def test_a_broken_model_stops_the_stage(echo: DeploymentHandle[Any]) -> None:
     with pytest.raises(StageError, match="every text"):
-        sift(echo, pa.array(["poison", "poison"]), retry_for_s=60)
+        sift(echo, batch("poison", "poison"), retry_for_s=60)
     assert ray.is_initialized()

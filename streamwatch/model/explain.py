@@ -1,0 +1,285 @@
+"""Why the model says what it says: how much each word of a text adds to a label's probability.
+
+Integrated gradients (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): the text's word embeddings are
+reached on a straight way from a baseline without words, and each token is credited with what the probability gains
+along the way by the token's own change. The credits add up to the probability less that of the baseline; by how much
+they fail to, as the integral is a finite sum, is each explanation's `error`.
+
+The baseline is the same text with the unknown token in place of every other: as long, and with nothing in it. Training
+puts that token in place of words at random, so the model has learnt that it says nothing of what stood there, which
+holds neither for padding, which no layer ever looks at, nor for a vector of zeros. A character that the vocabulary
+does not hold is that token anyway, and is rightly credited with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamwatch.config import ModelConfig
+from streamwatch.model.alignment import Span, aligned, words
+from streamwatch.model.encoder import Encoder
+from streamwatch.model.heads import ENTITY, TASKS
+from streamwatch.model.scorer import check_widths, configured_model
+from streamwatch.model.tokenizer import simplified
+from streamwatch.model.trained import Trained
+from streamwatch.records import Alert
+
+if TYPE_CHECKING:
+    from streamwatch.model.gradients import Asked, Slope
+
+FEWEST_STEPS = 16
+MOST_STEPS = 256
+TOLERANCE = 0.01
+"""Steps are halved until the credits on all of them together miss what they should be by less than this."""
+PRECISION = "torch-fp32"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be explained.
+
+    Args:
+        text: The text, as the scorer gets it.
+        task: `sentiment`, `topic` or `intent`.
+        mention: How the entity is spelt in the text whose own sentiment is meant; "" for the text's.
+        label: Whose probability; "" for the most probable one.
+
+    Raises:
+        ValueError: There is no such task or label; the message names those that there are.
+    """
+
+    text: str
+    task: str = "sentiment"
+    mention: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.task not in TASKS:
+            message = f"there is no task {self.task!r}: the tasks are {', '.join(TASKS)}"
+            raise ValueError(message)
+        if self.label and self.label not in TASKS[self.task]:
+            message = f"{self.task} has no label {self.label!r}: its labels are {', '.join(TASKS[self.task])}"
+            raise ValueError(message)
+        if self.mention and self.task != "sentiment":
+            message = f"of an entity the model knows the sentiment alone, not the {self.task}"
+            raise ValueError(message)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A word of the text, `text[start:end]`, and what it adds to the probability."""
+
+    text: str
+    start: int
+    end: int
+    attribution: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What each word adds to a label's probability; all of them together the probability less the baseline's.
+
+    Attributes:
+        text: The text; `pieces` counts in its characters.
+        task: Which task.
+        entity: How the entity is spelt whose own sentiment is explained; None: the text's label.
+        label: Whose probability is explained.
+        probability: Of the label, for the text.
+        baseline_probability: Of the label, for the text without its words.
+        pieces: Words in order; where words are written without spaces, tokens. Behind the last one the model reads
+            nothing, as it cuts texts.
+        error: By how much the attributions miss the difference of the two probabilities.
+        steps: Into how many the way was cut.
+        model_version: As beside a score, for the precision that was computed with.
+    """
+
+    text: str
+    task: str
+    entity: str | None
+    label: str
+    probability: float
+    baseline_probability: float
+    pieces: tuple[Piece, ...]
+    error: float
+    steps: int
+    model_version: str
+
+    @property
+    def unread(self) -> str:
+        """The end of the text that was cut off and not read."""
+        return self.text[self.pieces[-1].end :].strip() if self.pieces else ""
+
+
+class _Way:
+    """The way from the baseline to the text, as far as it is known.
+
+    The probability is known at every place, so each part of the way can be held against what it should give; parts
+    that fail are halved. It mostly turns at one place, so most of the way needs few steps. To hold but the whole
+    against what it should give would not do: too much here and too little there often make up for each other.
+    """
+
+    def __init__(self, asked: Asked, label: int) -> None:
+        self.asked = asked
+        self.label = label
+        self.slopes: dict[float, Slope] = {}
+
+    def wanted(self) -> list[float]:
+        """Return the places where the slope is to be known next; none when that is enough."""
+        if not self.slopes:
+            return [place / FEWEST_STEPS for place in range(FEWEST_STEPS + 1)]
+        places = sorted(self.slopes)
+        gained = np.diff([self.slopes[place].probability for place in places])
+        errors = np.abs(self._parts().sum(axis=1) - gained)
+        worst = np.argsort(-errors, kind="stable")
+        left = errors.sum() - np.cumsum(errors[worst])
+        if errors.sum() < TOLERANCE:
+            return []
+        chosen = worst[: int((left >= TOLERANCE / 2).sum()) + 1][: MOST_STEPS - len(errors)]
+        return [(places[part] + places[part + 1]) / 2 for part in chosen.tolist()]
+
+    def _parts(self) -> NDArray[np.float64]:
+        """Return what each token adds on each part of the way, `(parts, tokens)`, by the trapezoidal rule."""
+        places = sorted(self.slopes)
+        slopes = np.array([self.slopes[place].by_token for place in places])
+        parts: NDArray[np.float64] = np.diff(places)[:, None] * (slopes[1:] + slopes[:-1]) / 2
+        return parts
+
+    def attributions(self) -> NDArray[np.float64]:
+        """Return what each token adds, `(tokens,)`."""
+        whole: NDArray[np.float64] = self._parts().sum(axis=0)
+        return whole
+
+
+class Explainer:
+    """Explains the verdicts of an encoder with its heads, in fp32.
+
+    What the scorer says in int8 may differ in the second digit.
+    """
+
+    def __init__(self, encoder: Encoder, trained: Trained, *, max_tokens: int, batch_tokens: int) -> None:
+        from streamwatch.model.gradients import Gradients
+
+        self.version = trained.manifest.version(max_tokens, PRECISION)
+        self._tokenizer = encoder.tokenizer
+        self._max_tokens = max_tokens
+        self._gradients = Gradients(
+            encoder.module(), trained.heads, pad_id=encoder.tokenizer.pad_id, batch_tokens=batch_tokens
+        )
+        check_widths(trained, self._gradients.hidden)
+
+    @classmethod
+    def load(cls, config: ModelConfig | None = None) -> Explainer:
+        """Load the trained model that a configuration names; none: the one that comes with streamwatch.
+
+        Raises:
+            EncoderMissing: The package of the default encoder is not installed.
+            ModelError: Encoder or model are damaged, or do not belong together.
+        """
+        import torch
+
+        config = config or ModelConfig()
+        trained, encoder = configured_model(config)
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        return cls(encoder, trained, max_tokens=config.max_tokens, batch_tokens=config.micro_batch_tokens)
+
+    def explain(self, questions: Sequence[Question]) -> list[Explanation]:
+        """Answer questions, all of them together; an answer does not depend on its neighbours.
+
+        A mention that the text does not hold is as none, as it is for the scorer.
+        """
+        spans, asked = [], []
+        for question in questions:
+            text = aligned(self._tokenizer, question.text, self._max_tokens)
+            spans.append(text.spans)
+            asked.append(self._asked(question, text.ids, text.spans))
+        probabilities = self._gradients.probabilities(asked)
+        labels = [
+            TASKS[question.task].index(question.label) if question.label else int(found.argmax())
+            for question, found in zip(questions, probabilities, strict=True)
+        ]
+        ways = [_Way(text, label) for text, label in zip(asked, labels, strict=True)]
+        self._walk(ways)
+        return [
+            self._explanation(question, of_text, way)
+            for question, of_text, way in zip(questions, spans, ways, strict=True)
+        ]
+
+    def _explanation(self, question: Question, spans: Sequence[Span], way: _Way) -> Explanation:
+        by_token, at_baseline, at_text = way.attributions(), way.slopes[0.0].probability, way.slopes[1.0].probability
+        return Explanation(
+            text=question.text,
+            task=question.task,
+            entity=question.mention if way.asked.entity else None,
+            label=TASKS[question.task][way.label],
+            probability=at_text,
+            baseline_probability=at_baseline,
+            pieces=_pieces(question.text, spans, by_token),
+            error=abs(float(by_token.sum()) - (at_text - at_baseline)),
+            steps=len(way.slopes) - 1,
+            model_version=self.version,
+        )
+
+    def _asked(self, question: Question, ids: NDArray[np.int64], spans: Sequence[Span]) -> Asked:
+        from streamwatch.model.gradients import Asked
+
+        # What stands for no character of the text stays as it is, so that nothing is credited to it.
+        stands = np.array([end > start for start, end in spans])
+        baseline = np.where(stands, self._tokenizer.unknown_id, ids)
+        text = simplified(question.text)
+        at = text.find(question.mention) if question.mention else -1
+        if at < 0:
+            return Asked(ids, baseline, question.task, None)
+        span = (at, at + len(question.mention))
+        ((_, (entity,)),) = self._tokenizer.encode_marked([text], [[span]], self._max_tokens)
+        return Asked(ids, baseline, ENTITY, entity)
+
+    def _walk(self, ways: Sequence[_Way]) -> None:
+        """Find the slopes that the ways want, as often as they want some."""
+        from streamwatch.model.gradients import Point
+
+        while points := [(way, place) for way in ways for place in way.wanted()]:
+            slopes = self._gradients.slopes([Point(way.asked, way.label, place) for way, place in points])
+            for (way, place), slope in zip(points, slopes, strict=True):
+                way.slopes[place] = slope
+
+
+def _pieces(text: str, spans: Sequence[Span], by_token: NDArray[np.float64]) -> tuple[Piece, ...]:
+    found = []
+    for tokens in words(text, spans):
+        start, end = min(spans[token][0] for token in tokens), max(spans[token][1] for token in tokens)
+        found.append(Piece(text[start:end], start, end, float(by_token[tokens].sum())))
+    return tuple(found)
+
+
+def explain_evidence(
+    explainer: Explainer, alert: Alert, spelt: Callable[[Sequence[str], str], Sequence[str]]
+) -> list[Explanation]:
+    """Explain why each post of an alert's evidence counts as negative.
+
+    Where the alert is about an entity, its own sentiment is explained, as it is what counted. Evidence is cut to its
+    first characters, so a long post's probability may differ from the one that the alert tells.
+
+    Args:
+        explainer: Explains.
+        alert: The alert.
+        spelt: How an entity is spelt in each of some texts, "" where it is not: `Gazetteer.spelt`.
+    """
+    entity, texts = _entity(alert), [post.text for post in alert.evidence]
+    mentions = spelt(texts, entity) if entity else [""] * len(texts)
+    return explainer.explain(
+        [Question(text, mention=mention, label="negative") for text, mention in zip(texts, mentions, strict=True)]
+    )
+
+
+def _entity(alert: Alert) -> str | None:
+    """Return the entity that an alert is about, if it is about one; other parts of a group may hold a `|`."""
+    dimensions = alert.group_by.split("|")
+    if "entity" not in dimensions:
+        return None
+    return alert.group.split("|")[0 if dimensions[0] == "entity" else -1]
