@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -67,6 +67,15 @@ EVERYTHING = msgspec.structs.replace(
 def but(recipe: Recipe, **changes: Any) -> Recipe:
     """Return a recipe with changes."""
     return msgspec.structs.replace(recipe, **changes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: for so small an encoder a second one costs more than it does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
