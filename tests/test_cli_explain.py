@@ -36,7 +36,7 @@ def explanation(text: str, attributions: dict[str, float], **changes: object) ->
         "baseline_probability": 0.1,
         "pieces": tuple(pieces),
         "error": 0.0042,
-        "steps": 32,
+        "places": 31,
         "model_version": "e5s-00000000-torch-fp32",
     }
     return Explanation(**{**found, **changes})  # type: ignore[arg-type]
@@ -168,7 +168,7 @@ def test_the_terminal_has_colours_that_can_be_left_out(monkeypatch: pytest.Monke
 def test_what_is_not_to_be_trusted_is_said() -> None:
     sure = terminal_text(explanation("up", {"up": 0.8}), terminal=False)
     assert "0.01 or more" not in sure
-    found = explanation("up and not read", {"up": 0.8}, error=0.02, steps=256, pieces=(Piece("up", 0, 2, 0.8),))
+    found = explanation("up and not read", {"up": 0.8}, error=0.02, places=257, pieces=(Piece("up", 0, 2, 0.8),))
     said = " ".join(terminal_text(found, terminal=False).split())
     assert "completeness error 0.0200" in said
     assert "The error is 0.01 or more" in said

@@ -73,7 +73,7 @@ def notes(explanation: Explanation) -> list[str]:
         lines.append(f"The error is {TOLERANCE} or more: a word's number may be off by as much.")
     if explanation.unread:
         lines.append(f"The model cuts texts: it did not read the last {len(explanation.unread):,} characters.")
-    method = f"Integrated gradients, {explanation.steps} steps, fp32; model {explanation.model_version}."
+    method = f"Integrated gradients, {explanation.places} places, fp32; model {explanation.model_version}."
     return [*lines, method]
 
 

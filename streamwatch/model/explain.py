@@ -3,7 +3,7 @@
 Integrated gradients (Sundararajan, Taly, Yan 2017, https://arxiv.org/abs/1703.01365): the text's word embeddings are
 reached on a straight way from a baseline without words, and each token is credited with what the probability gains
 along the way by the token's own change. The credits add up to the probability less that of the baseline; by how much
-they fail to, as the integral is a finite sum, is each explanation's `error`.
+they fail to, as the integral is computed as a finite sum, is each explanation's `error`.
 
 The baseline is the same text with the unknown token in place of every other: as long, and with nothing in it. Training
 puts that token in place of words at random, so the model has learnt that it says nothing of what stood there, which
@@ -32,10 +32,10 @@ from streamwatch.records import Alert
 if TYPE_CHECKING:
     from streamwatch.model.gradients import Asked, Slope
 
-FEWEST_STEPS = 16
-MOST_STEPS = 256
+FIRST_PARTS = 8
+MOST_PLACES = 257
 TOLERANCE = 0.01
-"""Steps are halved until the credits on all of them together miss what they should be by less than this."""
+"""Parts of the way are halved until the credits of all parts together miss what they should be by less than this."""
 PRECISION = "torch-fp32"
 
 
@@ -94,7 +94,7 @@ class Explanation:
         pieces: Words in order; where words are written without spaces, tokens. Behind the last one the model reads
             nothing, as it cuts texts.
         error: By how much the attributions miss the difference of the two probabilities.
-        steps: Into how many the way was cut.
+        places: At how many places of the way the gradient was taken.
         model_version: As beside a score, for the precision that was computed with.
     """
 
@@ -106,7 +106,7 @@ class Explanation:
     baseline_probability: float
     pieces: tuple[Piece, ...]
     error: float
-    steps: int
+    places: int
     model_version: str
 
     @property
@@ -116,43 +116,54 @@ class Explanation:
 
 
 class _Way:
-    """The way from the baseline to the text, as far as it is known.
+    """The way from the baseline to the text, in parts, each integrated by Simpson's rule.
 
-    The probability is known at every place, so each part of the way can be held against what it should give; parts
-    that fail are halved. It mostly turns at one place, so most of the way needs few steps. To hold but the whole
-    against what it should give would not do: too much here and too little there often make up for each other.
+    The probability is known wherever the slope is, so each part can be held against what it should give, and those
+    that fail are halved. The probability mostly turns at one place, so the rest of the way needs few places. To hold
+    only the whole against what it should give would not do: too much here often makes up for too little there.
     """
 
     def __init__(self, asked: Asked, label: int) -> None:
         self.asked = asked
         self.label = label
         self.slopes: dict[float, Slope] = {}
+        self._parts = [(part / FIRST_PARTS, (part + 1) / FIRST_PARTS) for part in range(FIRST_PARTS)]
 
-    def wanted(self) -> list[float]:
-        """Return the places where the slope is to be known next; none when that is enough."""
-        if not self.slopes:
-            return [place / FEWEST_STEPS for place in range(FEWEST_STEPS + 1)]
-        places = sorted(self.slopes)
-        gained = np.diff([self.slopes[place].probability for place in places])
-        errors = np.abs(self._parts().sum(axis=1) - gained)
-        worst = np.argsort(-errors, kind="stable")
-        left = errors.sum() - np.cumsum(errors[worst])
-        if errors.sum() < TOLERANCE:
-            return []
-        chosen = worst[: int((left >= TOLERANCE / 2).sum()) + 1][: MOST_STEPS - len(errors)]
-        return [(places[part] + places[part + 1]) / 2 for part in chosen.tolist()]
-
-    def _parts(self) -> NDArray[np.float64]:
-        """Return what each token adds on each part of the way, `(parts, tokens)`, by the trapezoidal rule."""
-        places = sorted(self.slopes)
-        slopes = np.array([self.slopes[place].by_token for place in places])
-        parts: NDArray[np.float64] = np.diff(places)[:, None] * (slopes[1:] + slopes[:-1]) / 2
-        return parts
+    def next_places(self) -> list[float]:
+        """Return where the slope is to be known next; nowhere when the attributions are good enough."""
+        if self.slopes:
+            worst = self._worst_parts()
+            self._parts = [new for part in self._parts for new in (_halves(part) if part in worst else (part,))]
+        places = {place for start, end in self._parts for place in (start, (start + end) / 2, end)}
+        return sorted(places - self.slopes.keys())
 
     def attributions(self) -> NDArray[np.float64]:
         """Return what each token adds, `(tokens,)`."""
-        whole: NDArray[np.float64] = self._parts().sum(axis=0)
+        whole: NDArray[np.float64] = self._sums().sum(axis=0)
         return whole
+
+    def _sums(self) -> NDArray[np.float64]:
+        """Return what each token adds on each part, `(parts, tokens)`."""
+        return np.array(
+            [
+                (end - start) / 6 * (self._slope(start) + 4 * self._slope((start + end) / 2) + self._slope(end))
+                for start, end in self._parts
+            ]
+        )
+
+    def _slope(self, place: float) -> NDArray[np.float64]:
+        return self.slopes[place].by_token
+
+    def _worst_parts(self) -> set[tuple[float, float]]:
+        """Return the parts that are to be halved: but for them the errors would come to half of what is allowed."""
+        gained = [self.slopes[end].probability - self.slopes[start].probability for start, end in self._parts]
+        errors = np.abs(self._sums().sum(axis=1) - gained)
+        if errors.sum() < TOLERANCE:
+            return set()
+        order = np.argsort(-errors, kind="stable")
+        left = errors.sum() - np.cumsum(errors[order])
+        many = min(int((left >= TOLERANCE / 2).sum()) + 1, (MOST_PLACES - len(self.slopes)) // 2)
+        return {self._parts[part] for part in order[:many].tolist()}
 
 
 class Explainer:
@@ -221,7 +232,7 @@ class Explainer:
             baseline_probability=at_baseline,
             pieces=_pieces(question.text, spans, by_token),
             error=abs(float(by_token.sum()) - (at_text - at_baseline)),
-            steps=len(way.slopes) - 1,
+            places=len(way.slopes),
             model_version=self.version,
         )
 
@@ -240,13 +251,19 @@ class Explainer:
         return Asked(ids, baseline, ENTITY, entity)
 
     def _walk(self, ways: Sequence[_Way]) -> None:
-        """Find the slopes that the ways want, as often as they want some."""
+        """Take the gradients that the ways need, as often as they need some."""
         from streamwatch.model.gradients import Point
 
-        while points := [(way, place) for way in ways for place in way.wanted()]:
+        while points := [(way, place) for way in ways for place in way.next_places()]:
             slopes = self._gradients.slopes([Point(way.asked, way.label, place) for way, place in points])
             for (way, place), slope in zip(points, slopes, strict=True):
                 way.slopes[place] = slope
+
+
+def _halves(part: tuple[float, float]) -> tuple[tuple[float, float], ...]:
+    start, end = part
+    middle = (start + end) / 2
+    return (start, middle), (middle, end)
 
 
 def _pieces(text: str, spans: Sequence[Span], by_token: NDArray[np.float64]) -> tuple[Piece, ...]:
