@@ -110,10 +110,10 @@ def measure_chain(folder: Path, posts: int, rounds: int, say: Callable[[str], No
 
 def _bare(scorer: Scorer, day: Sequence[Post]) -> float:
     texts = [post.text for post in day]
-    scorer.score(texts[:MICRO_BATCH])  # the first call warms up
+    scorer.predict(texts[:MICRO_BATCH])  # the first call warms up
     started = time.perf_counter()
     for start in range(0, len(texts), MICRO_BATCH):
-        scorer.score(pa.array(texts[start : start + MICRO_BATCH]))
+        scorer.predict(pa.array(texts[start : start + MICRO_BATCH]))
     return len(texts) / (time.perf_counter() - started)
 
 

@@ -64,7 +64,7 @@ class Feed:
 
     def send(self, post: ReplayPost) -> None:
         """Send a post."""
-        self._sink.send(self._stream, post.value, key=post.id.encode())
+        self._sink.send(self._stream, post.value, key=post.key.encode())
         self.posts += 1
         self.first = min(self.first or post.published_at, post.published_at)
         self.last = max(self.last or post.published_at, post.published_at)

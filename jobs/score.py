@@ -29,8 +29,9 @@ from streamwatch.errors import MembershipLost
 from streamwatch.ingest.connection import Connection
 from streamwatch.ingest.deadletters import dead_letter_message
 from streamwatch.ingest.enrich import Enricher
+from streamwatch.ingest.parents import Parents
 from streamwatch.ingest.sink import MAX_SEND_BYTES, Sink
-from streamwatch.ingest.source import GroupMember
+from streamwatch.ingest.source import GroupMember, read_back
 from streamwatch.metrics import ScoreMetrics
 from streamwatch.streams import group_name, stream_name
 
@@ -75,6 +76,7 @@ class ScoreStage(Stage[ScoreMetrics]):
         self._scorer = scorer
         self._enricher = enricher
         self._decoder = PostDecoder(config.score.max_future_s)
+        self._parents = Parents(config.score.reply_reach if config.model.context_tokens else 0)
         self._flights: deque[Flight] = deque()
 
     def open(self) -> None:
@@ -90,7 +92,7 @@ class ScoreStage(Stage[ScoreMetrics]):
             group_name("score", prefix),
             instance_id=f"score-{self._member}",
             session_timeout_s=self._config.score.session_timeout_s,
-            on_revoked=self._finish,
+            on_revoked=self._hand_over,
         )
 
     def step(self) -> None:
@@ -108,7 +110,7 @@ class ScoreStage(Stage[ScoreMetrics]):
     def drain(self) -> None:
         """Send on and commit everything in flight; what is no longer ours to commit is scored again elsewhere."""
         try:
-            self._finish(self._source.assignment())
+            self._finish()
         except MembershipLost as error:
             log.warning("not all was committed at the end", extra={"error": str(error)})
 
@@ -124,15 +126,25 @@ class ScoreStage(Stage[ScoreMetrics]):
     def _take(self, taken: TopicPartition, messages: Sequence[ConsumerRecord]) -> Flight:
         """Decode, enrich and mask the messages of one partition, and send them to the scorer."""
         flight = Flight(taken, messages)
+        self._recall(taken, messages[0].offset)
         self.metrics.polled.inc(len(messages))
         flight.heartbeat = self._heartbeat(messages[-1])
         posts = messages[:-1] if flight.heartbeat else messages
         decoded = self._decoder.decode(taken.topic, taken.partition, posts, datetime.now(UTC))
         flight.dead = decoded.dead
         if decoded.batch.num_rows:
-            flight.batch = self._enricher.enrich(decoded.batch)
+            flight.batch = self._parents.add(self._enricher.enrich(decoded.batch))
             flight.call = Call(self._scorer, flight.batch, self._config.serve.retry_for_s)
         return flight
+
+    def _recall(self, taken: TopicPartition, offset: int) -> None:
+        """Read again what the next replies of a partition may answer, where this member does not know it."""
+        start = self._parents.starts_at(taken.partition, offset)
+        if start == offset:
+            return
+        for messages in read_back(self._connection, taken, start, offset):
+            decoded = self._decoder.decode(taken.topic, taken.partition, messages, datetime.now(UTC))
+            self._parents.add(self._enricher.enrich(decoded.batch))
 
     def _runs(self, messages: Sequence[ConsumerRecord]) -> Iterator[Sequence[ConsumerRecord]]:
         """Cut messages after each heartbeat: what follows one must not be judged before it."""
@@ -217,8 +229,16 @@ class ScoreStage(Stage[ScoreMetrics]):
             for appended_us in batch.column("appended_at").cast(pa.int64()).to_pylist():
                 self.metrics.latency.observe(max(0.0, now - appended_us / 1e6))
 
-    def _finish(self, _leaving: Collection[TopicPartition]) -> None:
-        """Send on and commit everything in flight, before partitions leave or the stage ends."""
+    def _hand_over(self, leaving: Collection[TopicPartition]) -> None:
+        """Finish everything in flight before partitions leave."""
+        try:
+            self._finish()
+        finally:
+            for place in leaving:
+                self._parents.forget(place.partition)
+
+    def _finish(self) -> None:
+        """Send on and commit everything in flight."""
         while self._flights:
             self._send_on(wait_s=1.0)
 

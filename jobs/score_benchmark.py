@@ -119,7 +119,7 @@ def _contenders(folder: Path, say: Callable[[str], None]) -> dict[str, Contender
 
 def _ours(runtime: Any) -> Contender:
     scorer = Scorer.load(ModelConfig(runtime=runtime))
-    return lambda texts: scorer.score(texts).labels("sentiment")
+    return lambda texts: scorer.predict(texts).labels("sentiment")
 
 
 def export_for_fastembed(encoder: Encoder, folder: Path) -> tuple[Path, Path]:

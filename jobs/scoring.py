@@ -29,13 +29,13 @@ class Call:
 
     Args:
         handle: The scorer.
-        batch: The micro-batch: columns `text` and `mentions`.
+        batch: The micro-batch: columns `text`, `mentions` and `parent`.
         retry_for_s: How long to send it again, from the first failure on, before giving up.
     """
 
     def __init__(self, handle: DeploymentHandle[Any], batch: pa.RecordBatch, retry_for_s: float) -> None:
         self._handle = handle
-        self._asked = batch.select(["text", "mentions"])
+        self._asked = batch.select(["text", "mentions", "parent"])
         self._retry_for_s = retry_for_s
         self._give_up_at: float | None = None
         self._wait_s = FIRST_WAIT_S

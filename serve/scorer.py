@@ -37,7 +37,7 @@ class ScorerReplica:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="scorer")
 
     async def score(self, asked: pa.RecordBatch) -> ScoredTexts:
-        """Score the column `text`, and the entities whose spellings are in `mentions`; the answer keeps the order."""
+        """Score the column `text`, the entities spelt as in `mentions`, read with `parent`; in the same order."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._score, asked)
 
     def check_health(self) -> None:
@@ -48,7 +48,7 @@ class ScorerReplica:
 
     def _score(self, asked: pa.RecordBatch) -> ScoredTexts:
         self._failures += 1
-        scores = self._scorer.score(asked.column("text"), asked.column("mentions"))
+        scores = self._scorer.predict(*(asked.column(name) for name in ("text", "mentions", "parent")))
         self._failures = 0
         return ScoredTexts(pa.record_batch(scores.columns()), scores.stats.tokens)
 

@@ -104,7 +104,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Which encoder runs, and how. `threads` 0: as many as there are cores for each replica.
 
     `weights` is a folder that `streamwatch.learn.train` wrote; none: the model that comes with streamwatch. What is
-    built from it once is kept in `cache_dir`; none: the user's cache folder.
+    built from it once is kept in `cache_dir`; none: the user's cache folder. Of a text the first `max_tokens` are
+    read, and of the post that it answers the first `context_tokens`; 0: replies are read alone.
     """
 
     base: str = "multilingual-e5-small"
@@ -113,7 +114,8 @@ class ModelConfig(Struct, frozen=True, forbid_unknown_fields=True):
     runtime: Literal["auto", "onnx-int8", "onnx-fp32", "torch"] = "auto"
     threads: Annotated[int, Meta(ge=0)] = 0
     micro_batch_tokens: Annotated[int, Meta(ge=512)] = 2_048
-    max_tokens: Annotated[int, Meta(ge=16, le=512)] = 256
+    max_tokens: Annotated[int, Meta(ge=16, le=384)] = 256
+    context_tokens: Annotated[int, Meta(ge=0, le=128)] = 48
 
 
 class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -124,12 +126,17 @@ class ServeConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ScoreConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The SCORE stage: consumers of posts, rows of a micro-batch, micro-batches in flight for each consumer."""
+    """The SCORE stage: consumers of posts, rows of a micro-batch, micro-batches in flight for each consumer.
+
+    A reply is read with what it answers if that stands at most `reply_reach` offsets before it in its partition; 0:
+    replies are read alone.
+    """
 
     members: Positive = 1
     micro_batch_posts: Annotated[int, Meta(ge=1, le=10_000)] = 256
     in_flight: Positive = 4
     max_future_s: Seconds = 300.0
+    reply_reach: Annotated[int, Meta(ge=0, le=1_000_000)] = 5_000
     session_timeout_s: Annotated[float, Meta(ge=6)] = 10.0
 
 

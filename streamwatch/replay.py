@@ -27,11 +27,17 @@ _ANY = msgspec.json.Decoder()
 
 
 class ReplayPost(NamedTuple):
-    """A post of a file: its id, its event time, and the message it becomes."""
+    """A post of a file: its id, its event time, the message it becomes, and the post that it answers."""
 
     id: str
     published_at: datetime
     value: bytes
+    reply_to: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The message's key: a reply comes into the partition of what it answers, to be read with it."""
+        return self.reply_to or self.id
 
 
 class Send(NamedTuple):
@@ -109,7 +115,7 @@ class PostReader:
 
 def replay_post(post: Post) -> ReplayPost:
     """Return a post as the message it becomes."""
-    return ReplayPost(post.id, post.published_at, _ENCODER.encode(post))
+    return ReplayPost(post.id, post.published_at, _ENCODER.encode(post), post.reply_to)
 
 
 def _members(line: Line) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def write(name: str, rows: list[dict[str, Any]]) -> None:
 
 def gold(scorer: Scorer, task: str, labels: tuple[str, ...], wrong: int) -> list[dict[str, Any]]:
     """Return the texts with the labels that the model gives, but for the first `wrong` ones."""
-    found = scorer.score(TEXTS).labels(task)
+    found = scorer.predict(TEXTS).labels(task)
     for place in range(wrong):
         found[place] = labels[(labels.index(found[place]) + 1) % len(labels)]
     return [{"text": text, task: label} for text, label in zip(TEXTS, found, strict=True)]
@@ -99,7 +99,7 @@ def test_every_entity_counts_and_mixed_verdicts_are_told_apart(
 ) -> None:
     texts = ["apple fall tesla rise", "shares up after apple results", "tesla results"]
     named = [("apple", "tesla"), ("apple",), ("tesla", "nobody")]
-    said = scorer.score(texts, named).entities
+    said = scorer.predict(texts, named).entities
     rows = []
     for text, names, probabilities in zip(texts, named, said, strict=True):
         verdicts = [SENTIMENTS[int(vector.argmax())] for vector in probabilities]
@@ -183,7 +183,7 @@ def test_groups_are_those_that_were_asked_for(evaluate: Eval, capsys: pytest.Cap
 def test_a_part_holds_what_training_puts_there(evaluate: Eval, capsys: pytest.CaptureFixture[str]) -> None:
     write("gold.jsonl", [{"text": text, "intent": "inform", "set": "x"} for text in TEXTS])
     assert evaluate("gold.jsonl", "intent", "--part", "validation", "-o", "json") == 0
-    held_back = sum(part_in_set(text, "x") == "validation" for text in TEXTS)
+    held_back = sum(part_in_set(text, "", "x") == "validation" for text in TEXTS)
     assert 0 < json.loads(capsys.readouterr().out)["rows"] == held_back < len(TEXTS)
 
 

@@ -85,6 +85,19 @@ def test_members_stay_as_they_are_and_scores_come_behind(scorer: Scorer) -> None
         assert probs[row[head]] == max(probs.values())
 
 
+def test_a_reply_is_read_with_its_parent(scorer: Scorer) -> None:
+    lines = [
+        b'{"text": "Told you so", "parent": "Tesla misses its target again"}',
+        b'{"text": "Told you so", "parent": "Tesla reaches a record high"}',
+        b'{"text": "Told you so"}',
+        b'{"text": "Told you so", "parent": 1}',
+    ]
+    scored = score_chunk([Line(number, line) for number, line in enumerate(lines, 1)], scorer)
+    rows = [json.loads(line) for line in scored.data.splitlines()]
+    assert len({row["sentiment_probs"]["negative"] for row in rows}) == 3
+    assert [(bad.number, bad.reason.partition(":")[0]) for bad in scored.bad] == [(4, "`parent` is no string")]
+
+
 def test_a_text_is_scored_the_same_whatever_stands_beside_it(scorer: Scorer) -> None:
     alone = json.loads(score_chunk([Line(1, LINES[0])], scorer).data)
     lines = [Line(n, msgspec.json.encode({"text": f"{n} " + "word " * n})) for n in range(1, 30)]

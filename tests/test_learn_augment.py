@@ -1,5 +1,5 @@
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import numpy as np
@@ -24,15 +24,23 @@ def draws(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def augmenter(*, disguised: float = 0, switched: float = 0, dropped: float = 0, seed: int = 1) -> Augmenter:
-    return Augmenter(disguised=disguised, switched=switched, dropped=dropped, seed=seed)
+def augmenter(
+    train: Sequence[Example] = (),
+    *,
+    joined: float = 0,
+    disguised: float = 0,
+    switched: float = 0,
+    dropped: float = 0,
+    seed: int = 1,
+) -> Augmenter:
+    return Augmenter(train, joined=joined, disguised=disguised, switched=switched, dropped=dropped, seed=seed)
 
 
 def batch(*lengths: int, wide: int) -> Tokens:
     """Return texts of tokens 10, 11, … without entities, padded with 1."""
     ids = torch.tensor([[10 + place if place < length else 1 for place in range(wide)] for length in lengths])
     none = torch.empty(0, dtype=torch.int64)
-    return Tokens(ids, torch.tensor(lengths), none, none, none)
+    return Tokens(ids, torch.tensor(lengths), torch.tensor(lengths), none, none, none)
 
 
 def test_disguise_changes_cashtags_and_digits_and_nothing_else() -> None:
@@ -146,3 +154,29 @@ def test_a_seed_gives_the_same_changes() -> None:
 
     assert changes(1) == changes(1)
     assert changes(1) != changes(2)
+
+
+UP = Example("Tesla rises", "en", "x", "train", {"sentiment": 2}, (Span(0, 5, 2),))
+DOWN = Example("shares of Apple fall", "en", "x", "train", {"sentiment": 0}, (Span(10, 15, 0),))
+ELSEWHERE = Example("苹果下跌", "zh", "y", "train", {}, (Span(0, 2, 0),))
+
+
+def test_texts_of_two_verdicts_are_joined_and_their_entities_stay_where_they_are_named() -> None:
+    joining = augmenter([UP, DOWN, ELSEWHERE, PLAIN], joined=0.5)
+    found = [joining.text(UP) for _ in range(400)]
+    changed = [one for one in found if one is not UP]
+    assert len(changed) == pytest.approx(400 * 0.5 * 0.5, abs=40)  # half of the other verdicts have no text
+    assert {one.text for one in changed} == {"Tesla rises; shares of Apple fall", "shares of Apple fall; Tesla rises"}
+    for one in changed:
+        assert {one.text[span.start : span.end]: span.sentiment for span in one.spans} == {"Tesla": 2, "Apple": 0}
+        assert one.labels == {}
+
+
+def test_a_text_is_joined_only_with_one_of_its_own_set() -> None:
+    joining = augmenter([UP, ELSEWHERE], joined=0.9)
+    assert all(joining.text(UP) is UP for _ in range(100))
+
+
+def test_texts_without_entities_are_not_joined() -> None:
+    joining = augmenter([UP, DOWN], joined=0.9)
+    assert all(joining.text(PLAIN) is PLAIN for _ in range(100))

@@ -1,13 +1,13 @@
 import json
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamwatch.errors import ModelError
-from streamwatch.learn.examples import OWN_SET, Example, Span, own_file, part_of, read_examples, training_files
+from streamwatch.learn.examples import Example, Span, own_files, part_of, read_examples, training_files
 from streamwatch.model.heads import TASKS
 from streamwatch.model.tokenizer import simplified
 from streamwatch.records import INTENTS, SENTIMENTS, TOPICS
@@ -107,7 +107,7 @@ def test_more_of_the_own_sentences_is_held_back(tmp_path: Path) -> None:
     texts = [f"第{number}句" for number in range(2_000)]
     own, other = (
         read_examples([write(tmp_path / name, *({"text": text, "intent": "inform", "set": name} for text in texts))])
-        for name in (OWN_SET, "other")
+        for name in ("streamwatch_x", "other")
     )
     assert sum(example.part == "validation" for example in own) == pytest.approx(400, abs=50)
     assert sum(example.part == "validation" for example in other) == pytest.approx(300, abs=50)
@@ -148,30 +148,46 @@ def test_blank_lines_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
 
 def test_training_reads_all_sets_and_the_own_sentences(tmp_path: Path) -> None:
     names = {file.name for file in training_files(tmp_path)}
-    assert names == {*(f"{name}.train.jsonl" for name in (*TASKS, "entity_sentiment")), "chinese.jsonl"}
+    sets = {f"{name}.train.jsonl" for name in (*TASKS, "entity_sentiment")}
+    assert names == sets | {"chinese.jsonl", "companies.jsonl", "replies.jsonl"}
 
 
 @pytest.fixture(scope="module")
 def own_rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in own_file().read_bytes().splitlines()]
+    return [json.loads(line) for file in own_files() for line in file.read_bytes().splitlines()]
 
 
 @pytest.fixture(scope="module")
 def own() -> list[Example]:
-    return read_examples([own_file()])
+    return read_examples(own_files())
 
 
 def test_the_own_sentences_are_many_and_labelled(own_rows: list[dict[str, Any]], own: list[Example]) -> None:
-    assert len(own) == len(own_rows) >= 1_500
-    assert {(example.lang, example.set) for example in own} == {("zh", OWN_SET)}
+    assert len(own) == len(own_rows)
+    assert sum(example.lang == "zh" for example in own) >= 1_500
+    assert {example.set for example in own} == {"streamwatch_zh", "streamwatch_companies", "streamwatch_replies"}
     assert all("intent" in example.labels and "sentiment" in example.labels for example in own)
+
+
+def test_replies_have_what_they_answer_and_some_mean_another_thing_under_another_post(own: list[Example]) -> None:
+    replies = [example for example in own if example.set == "streamwatch_replies"]
+    assert all(example.parent for example in replies)
+    assert not any(example.parent for example in own if example.set != "streamwatch_replies")
+    verdicts: dict[str, set[int]] = defaultdict(set)
+    for example in replies:
+        verdicts[example.text.casefold().strip(".!… ")].add(example.labels["sentiment"])
+    assert sum(len(said) > 1 for said in verdicts.values()) >= 50
 
 
 def test_no_own_sentence_stands_there_twice(own_rows: list[dict[str, Any]]) -> None:
     def words(text: str) -> str:
         return "".join(letter for letter in unicodedata.normalize("NFKC", text).casefold() if letter.isalnum())
 
-    assert [text for text, times in Counter(words(row["text"]) for row in own_rows).items() if times > 1] == []
+    assert [
+        text
+        for text, times in Counter(words(row["text"] + row.get("parent", "")) for row in own_rows).items()
+        if times > 1
+    ] == []
 
 
 def test_every_entity_stands_in_its_sentence(own_rows: list[dict[str, Any]], own: list[Example]) -> None:
@@ -187,11 +203,12 @@ def test_a_fifth_of_the_own_sentences_is_held_back(own: list[Example]) -> None:
 
 
 def test_the_own_sentences_are_in_both_scripts(own_rows: list[dict[str, Any]]) -> None:
-    scripts = Counter(row["script"] for row in own_rows)
+    chinese = [row for row in own_rows if row["lang"] == "zh" and "script" in row]
+    scripts = Counter(row["script"] for row in chinese)
     assert scripts.keys() == {"hans", "hant"}
     assert min(scripts.values()) >= 200
     for only, script in (("们这会", "hans"), ("們這會", "hant")):
-        assert {row["script"] for row in own_rows if set(only) & set(row["text"])} == {script}
+        assert {row["script"] for row in chinese if set(only) & set(row["text"])} == {script}
 
 
 @pytest.mark.parametrize("part", ["train", "validation"])

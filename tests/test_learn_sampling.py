@@ -29,7 +29,7 @@ def named(text: str, *entities: str) -> Example:
 def marked(tokenizer: TextTokenizer, tokens: Tokens) -> list[tuple[int, str]]:
     """Return the row of each entity and the text of its tokens."""
     pieces = [[str(tokenizer.library.id_to_token(place)) for place in row] for row in tokens.ids.tolist()]
-    places = zip(*(tensor.tolist() for tensor in tokens[2:]), strict=True)
+    places = zip(*(tensor.tolist() for tensor in tokens[3:]), strict=True)
     return [(row, "".join(pieces[row][start:end]).replace("▁", " ").strip()) for row, start, end in places]
 
 
@@ -81,8 +81,7 @@ def test_epochs_differ_and_a_seed_gives_the_same_ones() -> None:
 def test_an_epoch_is_cut_into_whole_batches_of_its_texts(texts: int, size: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     lengths = draw.integers(1, 100, texts).tolist()
-    order = draw.permutation(texts).tolist()
-    batches = cut_epoch(order, lengths, size, draw)
+    batches = cut_epoch(lengths, size, draw)
     places = [place for batch in batches for place in batch]
     assert {len(batch) for batch in batches} <= {size}
     assert len(set(places)) == len(places) > texts - 2 * size
@@ -91,7 +90,7 @@ def test_an_epoch_is_cut_into_whole_batches_of_its_texts(texts: int, size: int, 
 def test_texts_of_a_batch_are_of_like_length_and_the_batches_in_random_order() -> None:
     draw = np.random.default_rng(3)
     lengths = draw.integers(1, 200, 4_000).tolist()
-    batches = cut_epoch(draw.permutation(4_000).tolist(), lengths, 32, draw)
+    batches = cut_epoch(lengths, 32, draw)
     spreads = [max(lengths[place] for place in batch) - min(lengths[place] for place in batch) for batch in batches]
     assert np.mean(spreads) < 200 / 20
     longest = [max(lengths[place] for place in batch) for batch in batches]
@@ -100,21 +99,23 @@ def test_texts_of_a_batch_are_of_like_length_and_the_batches_in_random_order() -
 
 def test_the_long_texts_are_not_always_the_same_ones_together() -> None:
     draw = np.random.default_rng(3)
-    lengths = list(range(4_000))
-    epochs = [cut_epoch(draw.permutation(4_000).tolist(), lengths, 32, draw) for _ in range(2)]
-    with_longest = [next(set(batch) for batch in batches if max(batch) >= 3_990) for batches in epochs]
-    assert len(with_longest[0] & with_longest[1]) < 32
+    found = []
+    for _ in range(2):
+        order = draw.permutation(4_000).tolist()
+        batches = [{order[place] for place in batch} for batch in cut_epoch(order, 32, draw)]
+        found.append(next(batch for batch in batches if max(batch) >= 3_990))
+    assert len(found[0] & found[1]) < 32
 
 
 def test_ids_are_padded_and_lengths_count(tokenizer: TextTokenizer) -> None:
     examples = [named("Apple falls"), named("Tesla rises after strong results"), named("")]
-    tokens = lay_out(tokenizer, examples, 64)
+    tokens = lay_out(tokenizer, examples, 64, 16)
     plain = tokenizer.encode([example.text for example in examples], 64)
     assert tokens.lengths.tolist() == [len(ids) for ids in plain]
     assert tokens.ids.shape == (3, max(len(ids) for ids in plain))
     for row, ids in zip(tokens.ids.tolist(), plain, strict=True):
         assert row == ids.tolist() + [tokenizer.pad_id] * (len(row) - len(ids))
-    assert [len(tensor) for tensor in tokens[2:]] == [0, 0, 0]
+    assert [len(tensor) for tensor in tokens[3:]] == [0, 0, 0]
 
 
 def test_entities_are_the_tokens_that_name_them(tokenizer: TextTokenizer) -> None:
@@ -124,7 +125,7 @@ def test_entities_are_the_tokens_that_name_them(tokenizer: TextTokenizer) -> Non
         named("苹果公司股价上涨，特斯拉下跌，騰訊持平", "苹果公司", "特斯拉", "騰訊"),
         named("cafe\u0301\t\tNestlé up", "Nestlé"),
     ]
-    found = marked(tokenizer, lay_out(tokenizer, examples, 64))
+    found = marked(tokenizer, lay_out(tokenizer, examples, 64, 16))
     assert [row for row, _ in found] == [0, 0, 2, 2, 2, 3]
     for (_, spelt), name in zip(found, [span for example in examples for span in spelled(example)], strict=True):
         assert name in spelt
@@ -137,7 +138,7 @@ def spelled(example: Example) -> list[str]:
 
 def test_entities_behind_the_last_token_are_read_off_it(tokenizer: TextTokenizer) -> None:
     examples = [named("profit " * 40 + "Tesla and Apple", "Tesla", "Apple"), named("Apple", "Apple")]
-    tokens = lay_out(tokenizer, examples, 16)
+    tokens = lay_out(tokenizer, examples, 16, 16)
     assert tokens.ids.shape == (2, 16)
     assert marked(tokenizer, tokens) == [(0, "profit"), (0, "profit"), (1, "Apple")]
     assert (tokens.entity_starts.tolist()[:2], tokens.entity_ends.tolist()[:2]) == ([14, 14], [15, 15])
@@ -145,7 +146,7 @@ def test_entities_behind_the_last_token_are_read_off_it(tokenizer: TextTokenizer
 
 def test_chinese_is_cut_by_tokens_too(tokenizer: TextTokenizer) -> None:
     text = "特斯拉下跌" * 100 + "腾讯"
-    tokens = lay_out(tokenizer, [named(text, "特斯拉", "腾讯")], 16)
+    tokens = lay_out(tokenizer, [named(text, "特斯拉", "腾讯")], 16, 16)
     (_, tesla), (_, last) = marked(tokenizer, tokens)
     assert "特斯拉" in tesla
     assert last
@@ -161,3 +162,13 @@ def test_measuring_goes_over_every_text_the_shortest_first() -> None:
     assert sorted(places) == list(range(7))
     lengths = [len(examples[place].text) for place in places]
     assert lengths == sorted(lengths)
+
+
+def test_a_reply_is_read_with_what_it_answers_and_pooled_alone(tokenizer: TextTokenizer) -> None:
+    reply = Example("Told you so", "en", "x", "train", {}, (), "Tesla misses its target " * 20)
+    tokens = lay_out(tokenizer, [reply, named("Told you so")], 64, 8)
+    own = tokenizer.encode(["Told you so"], 64)[0].tolist()
+    parent = tokenizer.encode([reply.parent], 8)[0].tolist()
+    assert tokens.ids.tolist()[0] == own + parent[1:]
+    assert tokens.lengths.tolist() == [len(own) + 7, len(own)]
+    assert tokens.own.tolist() == [len(own), len(own)]

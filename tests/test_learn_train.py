@@ -42,6 +42,7 @@ RECIPE = Recipe(
     head_learning_rate=1e-1,
     averaging=0.9,
     max_tokens=16,
+    context_tokens=16,
     frozen_layers=0,
     evaluations=1,
     switched=0.0,
@@ -91,7 +92,7 @@ def scored(base: Path, weights: Path, examples: Sequence[Example], runtime: Runt
     """Return what the scorer says: for each head the probabilities of its texts or entities in order."""
     scorer = Scorer.load(ModelConfig(base=str(base), weights=weights, runtime=runtime), weights / "cache")
     mentions = [[example.text[span.start : span.end] for span in example.spans] for example in examples]
-    scores = scorer.score([example.text for example in examples], mentions)
+    scores = scorer.predict([example.text for example in examples], mentions)
     found = {task: scores.probabilities(task) for task in TASKS}
     return found | {ENTITY: np.array([vector for row in scores.entities for vector in row])}
 
@@ -100,7 +101,7 @@ def said(network: Network, base: Path, examples: Sequence[Example]) -> dict[str,
     """Return what the network itself says, in the same order; its labels are made up to have every row."""
     labelled = [replace(example, labels=dict.fromkeys(TASKS, 0)) for example in examples]
     found = {}
-    for head, at in predict(network, load_encoder(str(base)).tokenizer, labelled, 256).items():
+    for head, at in predict(network, load_encoder(str(base)).tokenizer, labelled, 256, 16).items():
         order = np.argsort(at.places, kind="stable")
         found[head] = softmax(at.logits[order], axis=1)
     return found

@@ -83,7 +83,7 @@ def shipped() -> Explainer:
 
 def explainer(encoder: Encoder, heads: dict[str, Head]) -> Explainer:
     trained = Trained(heads, {}, Manifest(EncoderId(encoder.name, encoder.sha256), {}, "f" * 64))
-    return Explainer(encoder, trained, max_tokens=32, batch_tokens=512)
+    return Explainer(encoder, trained, ModelConfig(max_tokens=32, micro_batch_tokens=512))
 
 
 def check(explanation: Explanation) -> None:
@@ -176,7 +176,7 @@ def test_probabilities_are_the_scorers(kind: str, tmp_path: Path) -> None:
     changed = {"encoder.layer.0.output.dense.bias": np.full(HIDDEN, 0.5, np.float32)}
     save_trained(tmp_path, drawn_heads(1.0), changed, EncoderId(encoder.name, encoder.sha256), {}, {})
     config = ModelConfig(base=str(folder), weights=tmp_path, runtime="onnx-fp32", max_tokens=32, threads=1)
-    scores = Scorer.load(config, tmp_path / "cache").score(TINY_TEXTS, [["tesla"]] * len(TINY_TEXTS))
+    scores = Scorer.load(config, tmp_path / "cache").predict(TINY_TEXTS, [["tesla"]] * len(TINY_TEXTS))
     explainer = Explainer.load(config)
     for task in ("sentiment", "topic", "intent"):
         found = explainer.explain([Question(text, task) for text in TINY_TEXTS])

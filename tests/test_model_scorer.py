@@ -43,6 +43,7 @@ WEIRD = [
 ORDINARY = [f"$TICK{i} closes at {i * 7}.{i} " + "on a quiet day of trading " * (i % 6) for i in range(16)]
 TEXTS = [*NAMED, *WEIRD, *ORDINARY]
 MENTIONS = [NAMED.get(text, ("TICK1", "absent") if "TICK1 " in text else ()) for text in TEXTS]
+PARENTS = ["Tesla misses its target again" if place % 3 == 0 else "" for place in range(len(TEXTS))]
 TOLERANCES = {"onnx-int8": 1e-3, "onnx-fp32": 1e-5}
 HIDDEN = 384
 MAX_TOKENS = 128
@@ -101,9 +102,10 @@ def distance(one: Scores, other: Scores) -> float:
     return max(float(texts), float(np.abs(of_entities(one) - of_entities(other)).max()))
 
 
-def alone(scorer: Scorer, texts: Sequence[str], mentions: Sequence[Sequence[str]]) -> Scores:
+def alone(scorer: Scorer) -> Scores:
     """Score each text in a call of its own."""
-    parts = [scorer.score([text], [named]) for text, named in zip(texts, mentions, strict=True)]
+    rows = zip(TEXTS, MENTIONS, PARENTS, strict=True)
+    parts = [scorer.predict([text], [named], [parent]) for text, named, parent in rows]
     together = {task: np.concatenate([part.probabilities(task) for part in parts]) for task in TASKS}
     return Scores(
         **together,
@@ -115,12 +117,12 @@ def alone(scorer: Scorer, texts: Sequence[str], mentions: Sequence[Sequence[str]
 
 @pytest.fixture(scope="module")
 def together(scorer: Scorer) -> Scores:
-    return scorer.score(TEXTS, MENTIONS)
+    return scorer.predict(TEXTS, MENTIONS, PARENTS)
 
 
 @pytest.fixture(scope="module")
 def apart(scorer: Scorer) -> Scores:
-    return alone(scorer, TEXTS, MENTIONS)
+    return alone(scorer)
 
 
 def test_the_heads_are_large_enough_to_tell_texts_apart(apart: Scores) -> None:
@@ -136,7 +138,7 @@ def test_a_prediction_does_not_depend_on_its_neighbours(scorer: Scorer, together
 
 def test_a_prediction_does_not_depend_on_the_order(scorer: Scorer, apart: Scores) -> None:
     order = random.Random(2).sample(range(len(TEXTS)), len(TEXTS))
-    shuffled = scorer.score([TEXTS[place] for place in order], [MENTIONS[place] for place in order])
+    shuffled = scorer.predict(*([column[place] for place in order] for column in (TEXTS, MENTIONS, PARENTS)))
     for task in TASKS:
         found, wanted = shuffled.probabilities(task), apart.probabilities(task)[order]
         assert np.abs(found - wanted).max() <= tolerance(scorer)
@@ -147,7 +149,7 @@ def test_a_prediction_does_not_depend_on_the_order(scorer: Scorer, apart: Scores
 
 def test_a_prediction_does_not_depend_on_who_else_is_there(scorer: Scorer, apart: Scores) -> None:
     for part in (range(0, len(TEXTS), 3), range(1, len(TEXTS), 5), range(len(TEXTS) - 1, -1, -7)):
-        some = scorer.score([TEXTS[place] for place in part], [MENTIONS[place] for place in part])
+        some = scorer.predict(*([column[place] for place in part] for column in (TEXTS, MENTIONS, PARENTS)))
         for task in TASKS:
             assert np.abs(some.probabilities(task) - apart.probabilities(task)[list(part)]).max() <= tolerance(scorer)
 
@@ -158,11 +160,11 @@ def test_a_prediction_does_not_depend_on_the_size_of_micro_batches(weights: Path
         for size in (512, 8_192)
     )
     texts, mentions = TEXTS[-20:], MENTIONS[-20:]
-    assert distance(small.score(texts, mentions), large.score(texts, mentions)) <= TOLERANCES["onnx-int8"]
+    assert distance(small.predict(texts, mentions), large.predict(texts, mentions)) <= TOLERANCES["onnx-int8"]
 
 
 def test_a_text_is_the_same_with_and_without_mentions(scorer: Scorer, together: Scores) -> None:
-    without = scorer.score(TEXTS)
+    without = scorer.predict(TEXTS, parents=PARENTS)
     assert without.entities == [[] for _ in TEXTS]
     for task in TASKS:
         assert np.abs(without.probabilities(task) - together.probabilities(task)).max() <= tolerance(scorer)
@@ -170,35 +172,59 @@ def test_a_text_is_the_same_with_and_without_mentions(scorer: Scorer, together: 
 
 def test_a_mention_is_the_same_beside_others_and_alone(scorer: Scorer) -> None:
     text, (apple, tesla) = next(iter(NAMED.items()))
-    both = scorer.score([text], [(apple, tesla)]).entities[0]
-    each = [scorer.score([text], [(name,)]).entities[0][0] for name in (apple, tesla)]
-    turned = scorer.score([text], [(tesla, apple)]).entities[0][::-1]
+    both = scorer.predict([text], [(apple, tesla)]).entities[0]
+    each = [scorer.predict([text], [(name,)]).entities[0][0] for name in (apple, tesla)]
+    turned = scorer.predict([text], [(tesla, apple)]).entities[0][::-1]
     assert np.abs(np.array(both) - np.array(each)).max() <= tolerance(scorer)
     assert np.abs(np.array(both) - np.array(turned)).max() <= tolerance(scorer)
     assert np.abs(both[0] - both[1]).max() > 10 * tolerance(scorer)
 
 
 def test_a_mention_that_the_text_does_not_hold_has_the_texts_sentiment(scorer: Scorer) -> None:
-    scores = scorer.score(["Apple falls", "Apple falls"], [("Tesla", ""), ("Apple",)])
+    scores = scorer.predict(["Apple falls", "Apple falls"], [("Tesla", ""), ("Apple",)])
     for vector in scores.entities[0]:
         assert np.array_equal(vector, scores.sentiment[0])
     assert not np.array_equal(scores.entities[1][0], scores.sentiment[1])
 
 
+def test_a_reply_is_another_text_under_another_post(scorer: Scorer) -> None:
+    parents = ["Tesla misses its target again", "Tesla beats its target again", None, ""]
+    found = scorer.predict(["Told you so"] * 4, parents=parents).sentiment
+    plain = scorer.predict(["Told you so"]).sentiment[0]
+    assert np.abs(found[0] - found[1]).max() > 10 * tolerance(scorer)
+    assert np.abs(found[0] - plain).max() > 10 * tolerance(scorer)
+    assert np.array_equal(found[2], found[3])
+    assert np.abs(found[2] - plain).max() <= tolerance(scorer)
+
+
+def test_of_what_is_answered_only_the_first_tokens_are_read(weights: Path, cache: Path) -> None:
+    config = ModelConfig(weights=weights, runtime="onnx-fp32", threads=2, context_tokens=8)
+    scorer = Scorer.load(config, cache)
+    ends = ["profit " * 20 + end for end in ("falls", "rises")]
+    one, other = scorer.predict(["Told you so"] * 2, parents=ends).sentiment
+    assert np.abs(one - other).max() <= TOLERANCES["onnx-fp32"]
+
+
+def test_replies_can_be_read_alone(weights: Path, cache: Path) -> None:
+    config = ModelConfig(weights=weights, runtime="onnx-fp32", threads=2, context_tokens=0)
+    reply, plain = Scorer.load(config, cache).predict(["Told you so"] * 2, parents=["Tesla falls", None]).sentiment
+    assert np.array_equal(reply, plain)
+
+
 def test_torch_and_onnx_in_fp32_agree(weights: Path, cache: Path) -> None:
-    onnx, torch = (load(weights, cache, name).score(TEXTS, MENTIONS) for name in ("onnx-fp32", "torch"))
+    onnx, torch = (load(weights, cache, name).predict(TEXTS, MENTIONS, PARENTS) for name in ("onnx-fp32", "torch"))
     assert distance(onnx, torch) < (1e-4 if torch.model_version.endswith("fp32") else 0.1)
 
 
 def test_int8_rarely_disagrees_with_fp32(weights: Path, cache: Path) -> None:
     few, named = [*NAMED, *ORDINARY], [*NAMED.values(), *[()] * len(ORDINARY)]
-    int8, fp32 = (load(weights, cache, name).score(few, named) for name in ("onnx-int8", "onnx-fp32"))
+    int8, fp32 = (load(weights, cache, name).predict(few, named) for name in ("onnx-int8", "onnx-fp32"))
     assert np.abs(int8.sentiment - fp32.sentiment).mean() < 0.05
     assert np.abs(of_entities(int8) - of_entities(fp32)).mean() < 0.05
 
 
 def test_columns_are_those_of_a_scored_micro_batch(scorer: Scorer) -> None:
-    columns = scorer.score(pa.array(TEXTS[:4]), pa.array(MENTIONS[:4], pa.list_(pa.string()))).columns()
+    columns = scorer.predict(pa.array(TEXTS[:4]), pa.array(MENTIONS[:4], pa.list_(pa.string()))).columns()
     entity_probs = columns.pop("entity_probs")
     assert list(columns) == SCORED_SCHEMA.names[SCORED_SCHEMA.names.index("sentiment") :][:7]
     for name, column in columns.items():
@@ -212,13 +238,13 @@ def test_columns_are_those_of_a_scored_micro_batch(scorer: Scorer) -> None:
 
 @pytest.mark.parametrize("mentions", [(), [()]], ids=["not asked for", "none in it"])
 def test_without_mentions_the_column_holds_empty_lists(scorer: Scorer, mentions: Sequence[Sequence[str]]) -> None:
-    column = scorer.score(["Apple falls"], mentions).columns()["entity_probs"]
+    column = scorer.predict(["Apple falls"], mentions).columns()["entity_probs"]
     assert column.to_pylist() == [[]]
     assert column.type == pa.list_(ENTITY_TYPE.field("sentiment_probs").type)
 
 
 def test_no_texts_give_no_rows(scorer: Scorer) -> None:
-    scores = scorer.score([])
+    scores = scorer.predict([])
     assert len(scores) == 0
     assert {len(column) for column in scores.columns().values()} == {0}
     assert scores.columns()["sentiment_probs"].type == SCORED_SCHEMA.field("sentiment_probs").type
@@ -226,17 +252,17 @@ def test_no_texts_give_no_rows(scorer: Scorer) -> None:
 
 def test_every_text_needs_its_list_of_mentions(scorer: Scorer) -> None:
     with pytest.raises(ValueError, match="zip"):
-        scorer.score(["up", "down"], [("up",)])
+        scorer.predict(["up", "down"], [("up",)])
 
 
 def test_equal_texts_are_scored_once(scorer: Scorer) -> None:
-    scores = scorer.score(["up", "down", "up", "up"])
+    scores = scorer.predict(["up", "down", "up", "up"])
     assert (scores.stats.texts, scores.stats.distinct_texts) == (4, 2)
     assert np.array_equal(scores.sentiment[0], scores.sentiment[3])
 
 
 def test_where_a_link_leads_and_who_is_addressed_changes_nothing(scorer: Scorer) -> None:
-    one, other = scorer.score(
+    one, other = scorer.predict(
         ["@jane AT&amp;T up https://t.co/a", "@bob AT&T up https://t.co/b"], [["AT&T"]] * 2
     ).entities
     assert np.array_equal(one, other)
@@ -263,7 +289,7 @@ def test_another_training_is_another_version(weights: Path, cache: Path, tmp_pat
 
 def test_the_shipped_model_is_what_is_loaded_by_default(cache: Path) -> None:
     scorer = Scorer.load(ModelConfig(runtime="onnx-int8", threads=2), cache)
-    scores = scorer.score(["Apple falls"], [["Apple"]])
+    scores = scorer.predict(["Apple falls"], [["Apple"]])
     assert scorer.version.startswith("e5s-")
     assert scores.entities[0][0].shape == (3,)
 

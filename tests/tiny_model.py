@@ -37,7 +37,8 @@ def write_model(folder: Path, metrics: Mapping[str, Any] | None = None) -> Model
         cache_dir=folder / "cache",
         runtime="onnx-fp32",
         threads=1,
-        max_tokens=32,
+        max_tokens=24,
+        context_tokens=8,
     )
 
 
@@ -50,6 +51,7 @@ def write_configuration(file: Path, model: ModelConfig) -> None:
         "runtime": f'"{model.runtime}"',
         "threads": model.threads,
         "max_tokens": model.max_tokens,
+        "context_tokens": model.context_tokens,
     }
     lines = [f"{key} = {value}" for key, value in settings.items()]
     file.write_text("\n".join(["[model]", *lines, ""]), encoding="utf-8")

@@ -33,6 +33,7 @@ class GoldText(NamedTuple):
         text: As it stands in the file.
         classes: Places of the labels among those of the task.
         mentions: For the task `entity`, how each entity is spelt.
+        parent: The text that it answers; empty where it answers none.
         lang: Empty where the line has none; so are the next two.
         set: The set that it comes from.
         source: Who published it.
@@ -42,6 +43,7 @@ class GoldText(NamedTuple):
     text: str
     classes: tuple[int, ...]
     mentions: tuple[str, ...]
+    parent: str
     lang: str
     set: str
     source: str
@@ -83,8 +85,8 @@ def gold_text(line: Line, task: str) -> GoldText:
         message = f"`entities`: found {'an empty name' if labels else 'none'}, expected {EXPECTED[dict[str, str]]}"
         raise BadRecord(message)
     classes = tuple(_place(label, task) for label in labels)
-    lang, name, source = (_optional(fields, key) for key in ("lang", "set", "source"))
-    return GoldText(text, classes, mentions, lang, name, source, part_in_set(text, name))
+    parent, lang, name, source = (_optional(fields, key) for key in ("parent", "lang", "set", "source"))
+    return GoldText(text, classes, mentions, parent, lang, name, source, part_in_set(text, parent, name))
 
 
 def predictions(texts: Sequence[GoldText], task: str, scorer: Scorer) -> Iterator[Predictions]:
@@ -95,11 +97,14 @@ def predictions(texts: Sequence[GoldText], task: str, scorer: Scorer) -> Iterato
     """
     for start in range(0, len(texts), CHUNK_TEXTS):
         chunk = texts[start : start + CHUNK_TEXTS]
-        masked = mask_text(pa.array([gold.text[:MAX_TEXT_CHARS] for gold in chunk], pa.string()))
+        masked, parents = (
+            mask_text(pa.array([text[:MAX_TEXT_CHARS] for text in texts], pa.string()))
+            for texts in ([gold.text for gold in chunk], [gold.parent for gold in chunk])
+        )
+        scores = scorer.predict(masked, [gold.mentions for gold in chunk], parents)
         if task != ENTITY:
-            yield Predictions(scorer.score(masked).probabilities(task), 0)
+            yield Predictions(scores.probabilities(task), 0)
             continue
-        scores = scorer.score(masked, [gold.mentions for gold in chunk])
         read = map(simplified, masked.to_pylist())
         absent = sum(name not in text for gold, text in zip(chunk, read, strict=True) for name in gold.mentions)
         yield Predictions(np.stack([found for row in scores.entities for found in row]), absent)

@@ -80,7 +80,7 @@ def show_command(
     config = read_config(config_file).model
     model = trained_model(folder or config.weights or shipped_folder())
     about = {"folder": str(model.folder), "bytes": model.bytes, "written_at": model.written_at}
-    about["versions"] = versions(model.manifest, config.max_tokens)
+    about["versions"] = versions(model.manifest, config)
     manifest = msgspec.to_builtins(model.manifest)
     figures = list(_figures(manifest["metrics"].get("validation", {})))
     if output is Format.json:

@@ -46,7 +46,9 @@ class Tally:
 
 
 def command(
-    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Lines with at least `text`; - is stdin.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN.jsonl", help="Lines with `text`, replies with `parent` too; - is stdin.")
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The lines with their scores; - is stdout.")],
     *,
     errors: Annotated[

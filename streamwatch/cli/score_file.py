@@ -24,7 +24,7 @@ HEADS = {"sentiment": SENTIMENTS, "topic": TOPICS, "intent": INTENTS}
 ADDED = (*HEADS, *(f"{head}_probs" for head in HEADS))
 PROB_DECIMALS = 6
 
-_TEXT = msgspec.json.Decoder(str)
+_STRING = msgspec.json.Decoder(str)
 
 
 class ScoredChunk(NamedTuple):
@@ -39,6 +39,7 @@ class ScoredChunk(NamedTuple):
 class _Parsed(NamedTuple):
     fields: dict[str, msgspec.Raw]
     text: str
+    parent: str
 
 
 def chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
@@ -70,7 +71,11 @@ def score_chunk(lines: Sequence[Line], scorer: Scorer) -> ScoredChunk:
             bad.append(BadLine(line.number, str(error), line.data))
     if not good:
         return ScoredChunk(b"", 0, 0, bad)
-    added = _added(scorer.score(mask_text(pa.array([parsed.text[:MAX_TEXT_CHARS] for parsed in good], pa.string()))))
+    texts, parents = (
+        mask_text(pa.array([text[:MAX_TEXT_CHARS] for text in column], pa.string()))
+        for column in ([parsed.text for parsed in good], [parsed.parent for parsed in good])
+    )
+    added = _added(scorer.predict(texts, parents=parents))
     rows = [{**parsed.fields, **scores} for parsed, scores in zip(good, added, strict=True)]
     replaced = sum(any(name in parsed.fields for name in ADDED) for parsed in good)
     return ScoredChunk(msgspec.json.Encoder().encode_lines(rows), len(good), replaced, bad)
@@ -81,15 +86,19 @@ def _parse(line: Line) -> _Parsed:
     if "text" not in fields:
         message = "no `text`"
         raise BadRecord(message)
-    try:
-        text = _TEXT.decode(fields["text"])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        message = f"`text` is no string: {error}"
-        raise BadRecord(message) from error
+    text = _string(fields, "text")
     if not text.strip():
         message = "`text` is empty"
         raise BadRecord(message)
-    return _Parsed(fields, text)
+    return _Parsed(fields, text, _string(fields, "parent") if "parent" in fields else "")
+
+
+def _string(fields: dict[str, msgspec.Raw], name: str) -> str:
+    try:
+        return _STRING.decode(fields[name])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        message = f"`{name}` is no string: {error}"
+        raise BadRecord(message) from error
 
 
 def _added(scores: Scores) -> list[dict[str, Any]]:

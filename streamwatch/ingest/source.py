@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kafka import KafkaConsumer, TopicPartition, errors
@@ -136,6 +136,27 @@ class StreamReader:
     def close(self) -> None:
         """End; nothing is committed."""
         self._consumer.close(autocommit=False, timeout_ms=5_000)
+
+
+def read_back(
+    connection: Connection, partition: TopicPartition, start: int, end: int
+) -> Iterator[Sequence[ConsumerRecord]]:
+    """Yield the messages of a partition at the offsets `[start, end)` that the broker still has.
+
+    Raises:
+        BrokerError: The broker does not answer, or does not let us.
+    """
+    consumer = connection.consumer(group_id=None, request_timeout_ms=_REQUEST_TIMEOUT_MS, **_READ)
+    try:
+        consumer.assign([partition])
+        consumer.seek(partition, start)
+        doing = f"read {partition.topic}[{partition.partition}] again"
+        while consumer.position(partition, timeout_ms=_REQUEST_TIMEOUT_MS) < end:
+            messages = _poll(consumer, _SLICE_S, QUEUED_AT_A_TIME, doing).get(partition, [])
+            if before := [message for message in messages if message.offset < end]:
+                yield before
+    finally:
+        consumer.close(autocommit=False, timeout_ms=5_000)
 
 
 class GroupMember:

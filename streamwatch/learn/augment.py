@@ -6,14 +6,17 @@ Each way is a share: the probability that a text (or a token) is changed. All ar
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 
 import numpy as np
 import torch
 
-from streamwatch.learn.examples import Example
+from streamwatch.learn.examples import Example, Span
 from streamwatch.learn.network import Tokens
+from streamwatch.records import SENTIMENTS
 
 LEXICON_FILE = "lexicon.tsv"
 _CASHTAG = re.compile(r"\$[A-Z]{1,6}\b")
@@ -71,17 +74,47 @@ def disguise(text: str, draw: np.random.Generator) -> str:
     return _DIGIT.sub(lambda _: str(draw.integers(10)), text)
 
 
+def join(first: Example, second: Example) -> Example:
+    """Return two texts as one, with the entities of both: what is said of each still stands beside it alone.
+
+    >>> from streamwatch.learn.examples import Span
+    >>> up = Example("A rises", "en", "x", "train", {"sentiment": 2}, (Span(0, 1, 2),))
+    >>> join(up, Example("B falls", "en", "x", "train", {}, (Span(0, 1, 0),))).spans
+    (Span(start=0, end=1, sentiment=2), Span(start=9, end=10, sentiment=0))
+    """
+    text = f"{first.text}; "
+    moved = (Span(start + len(text), end + len(text), said) for start, end, said in second.spans)
+    return replace(first, text=text + second.text, labels={}, spans=(*first.spans, *moved))
+
+
 class Augmenter:
     """Changes examples at random, by the shares of a recipe.
 
     Args:
+        train: All that is learnt from, to join texts with.
+        joined: Share of the texts about entities that are joined with another of the same set, of another verdict: so
+            that a network cannot take a text's tone for each entity's.
         disguised: Share of texts whose cashtags and numbers are replaced.
         switched: Share of texts in which half of the lexicon's words change their language.
         dropped: Share of tokens that become the unknown token.
         seed: Of all draws.
     """
 
-    def __init__(self, *, disguised: float, switched: float, dropped: float, seed: int) -> None:
+    def __init__(
+        self,
+        train: Sequence[Example],
+        *,
+        joined: float,
+        disguised: float,
+        switched: float,
+        dropped: float,
+        seed: int,
+    ) -> None:
+        self._joined = joined
+        self._about: dict[tuple[str, int], list[Example]] = defaultdict(list)
+        for example in train if joined else ():
+            for verdict in {span.sentiment for span in example.spans}:
+                self._about[example.set, verdict].append(example)
         self._disguised = disguised
         self._switched = switched
         self._dropped = dropped
@@ -89,15 +122,26 @@ class Augmenter:
         self._code_switch = CodeSwitch.load() if switched else None
 
     def text(self, example: Example) -> Example:
-        """Return an example with another text; one whose entities have places in the text keeps it."""
+        """Return an example with another text; where entities have places in it, only what stands behind changes."""
         if example.spans:
-            return example
+            return self._with_another(example)
         text = example.text
         if self._draw.random() < self._disguised:
             text = disguise(text, self._draw)
         if self._code_switch and self._draw.random() < self._switched:
             text = self._code_switch.swap(text, 0.5, self._draw)
         return example if text is example.text else replace(example, text=text)
+
+    def _with_another(self, example: Example) -> Example:
+        if self._draw.random() >= self._joined:
+            return example
+        first = example.spans[0].sentiment
+        verdict = (first + 1 + int(self._draw.integers(len(SENTIMENTS) - 1))) % len(SENTIMENTS)
+        others = self._about[example.set, verdict]
+        if not others:
+            return example
+        other = others[self._draw.integers(len(others))]
+        return join(example, other) if self._draw.random() < 0.5 else join(other, example)
 
     def tokens(self, tokens: Tokens, unknown_id: int) -> Tokens:
         """Return a batch in which some tokens are unknown, never the first and the last of a text."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -26,10 +26,10 @@ from streamwatch.records import SENTIMENTS
 Part = Literal["train", "dev", "validation"]
 VALIDATION_PERCENT = 15
 DEV_PERCENT = 5
-OWN_SET = "streamwatch_zh"
+OWN_SETS = "streamwatch_"
 OWN_VALIDATION_PERCENT = 20
-"""The project's own Chinese sentences are few, so more of them are held back."""
-OWN_FILE = "chinese.jsonl"
+"""The project's own texts are few, so more of them are held back."""
+OWN_FILES = ("chinese", "companies", "replies")
 FILES = ("sentiment", "entity_sentiment", "topic", "intent")
 
 _NOISE = re.compile(r"https?://\S+|[\W_]+")
@@ -39,6 +39,7 @@ class LabelledText(msgspec.Struct, frozen=True):
     """A line of a set; members that no task knows are ignored."""
 
     text: str
+    parent: str = ""
     sentiment: str | None = None
     topic: str | None = None
     intent: str | None = None
@@ -57,7 +58,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """A text, simplified, with its classes by task and its entities, where it comes from, and its part."""
+    """A text, simplified, with its classes by task and its entities, where it comes from, and its part.
+
+    `parent` is the text that it answers; empty: none.
+    """
 
     text: str
     lang: str
@@ -65,16 +69,23 @@ class Example:
     part: Part
     labels: dict[str, int] = field(default_factory=dict)
     spans: tuple[Span, ...] = ()
+    parent: str = ""
+
+    @property
+    def length(self) -> int:
+        """Characters that are read, those of the parent included."""
+        return len(self.text) + len(self.parent)
 
 
 def training_files(data: Path) -> list[Path]:
-    """Return the files of a folder that the shipped model learns from, and the project's own Chinese one."""
-    return [data / f"{name}.train.jsonl" for name in FILES] + [own_file()]
+    """Return the files of a folder that the shipped model learns from, and the project's own."""
+    return [data / f"{name}.train.jsonl" for name in FILES] + own_files()
 
 
-def own_file() -> Path:
-    """Return the file of the project's own Chinese sentences."""
-    return Path(str(resources.files("streamwatch.learn"))) / OWN_FILE
+def own_files() -> list[Path]:
+    """Return the files of texts that the project wrote itself."""
+    folder = Path(str(resources.files("streamwatch.learn")))
+    return [folder / f"{name}.jsonl" for name in OWN_FILES]
 
 
 def read_examples(files: Iterable[Path]) -> list[Example]:
@@ -83,7 +94,7 @@ def read_examples(files: Iterable[Path]) -> list[Example]:
     Raises:
         ModelError: A file cannot be read, or holds a line without text or with an unknown label.
     """
-    found: dict[str, Example] = {}
+    found: dict[tuple[str, str], Example] = {}
     for file in files:
         for number, line in enumerate(_lines(file), 1):
             if not line.strip():
@@ -93,8 +104,9 @@ def read_examples(files: Iterable[Path]) -> list[Example]:
             except (msgspec.DecodeError, ValueError) as error:
                 message = f"{file}:{number}: {error}"
                 raise ModelError(message) from error
-            known = found.get(example.text)
-            found[example.text] = _joined(known, example) if known else example
+            key = example.text, example.parent
+            known = found.get(key)
+            found[key] = _joined(known, example) if known else example
     return list(found.values())
 
 
@@ -114,9 +126,9 @@ def part_of(text: str, validation_percent: int = VALIDATION_PERCENT) -> Part:
     return "dev" if percent < validation_percent + DEV_PERCENT else "train"
 
 
-def part_in_set(text: str, name: str) -> Part:
-    """Return the part of a text that stands in the set `name`."""
-    return part_of(text, OWN_VALIDATION_PERCENT if name == OWN_SET else VALIDATION_PERCENT)
+def part_in_set(text: str, parent: str, name: str) -> Part:
+    """Return the part of a text that answers `parent` and stands in the set `name`."""
+    return part_of(f"{text} {parent}", OWN_VALIDATION_PERCENT if name.startswith(OWN_SETS) else VALIDATION_PERCENT)
 
 
 def _example(row: LabelledText) -> Example:
@@ -131,9 +143,10 @@ def _example(row: LabelledText) -> Example:
         text,
         row.lang,
         row.set,
-        part_in_set(row.text, row.set),
+        part_in_set(row.text, row.parent, row.set),
         labels,
         tuple(Span(at, at + len(name), said) for at, name, said in spans if at >= 0),
+        simplified(row.parent),
     )
 
 
@@ -146,7 +159,7 @@ def _place(names: Sequence[str], label: str) -> int:
 
 def _joined(known: Example, more: Example) -> Example:
     labels = more.labels | known.labels
-    return Example(known.text, known.lang, known.set, known.part, labels, known.spans or more.spans)
+    return replace(known, labels=labels, spans=known.spans or more.spans)
 
 
 def _lines(file: Path) -> list[bytes]:

@@ -65,12 +65,14 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
         dropout: Of the pooled vectors, before the heads.
         dropout_samples: Dropout masks of a step.
         max_tokens: Longer texts are cut, in training.
+        context_tokens: So many tokens of a text that is answered are read.
         adapter: `full` learns every weight above the frozen ones, `lora` low-rank changes of the matrices.
         lora_rank: Rank of these.
         frozen_layers: Layers, from the first one, that stay as they are.
         averaging: Decay of the running mean of the weights, which is what is kept; 0: the last ones are.
         adversarial: Length of FGM's disturbance of the word embeddings; 0: none.
         r_drop: Weight of the disagreement of two passes; 0: one pass.
+        joined: Share of texts about entities that are joined with another such text of another verdict.
         disguised: Share of texts with other cashtags and numbers.
         switched: Share of texts with words of the other language.
         dropped_tokens: Share of tokens made unknown.
@@ -94,12 +96,14 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
     dropout: Share = 0.1
     dropout_samples: Positive = 4
     max_tokens: Positive = 128
+    context_tokens: Positive = 48
     adapter: Literal["full", "lora"] = "full"
     lora_rank: Positive = 16
     frozen_layers: Annotated[int, Meta(ge=0)] = 0
     averaging: Share = 0.999
     adversarial: float = 0.0
     r_drop: float = 0.0
+    joined: Share = 0.3
     disguised: Share = 0.2
     switched: Share = 0.2
     dropped_tokens: Share = 0.05
@@ -205,7 +209,7 @@ class Predicted:
 
 
 def predict(
-    network: Network, tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: int
+    network: Network, tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: int, context_tokens: int
 ) -> dict[str, Predicted]:
     """Return what a network says of labelled texts, by head."""
     device = next(network.parameters()).device
@@ -214,7 +218,7 @@ def predict(
     with torch.inference_mode(), _precision(device):
         for batch in sorted_batches(examples, EVALUATION_BATCH):
             texts = [examples[place] for place in batch]
-            tokens = lay_out(tokenizer, texts, max_tokens)
+            tokens = lay_out(tokenizer, texts, max_tokens, context_tokens)
             (logits,) = network(tokens.to(device))
             for head, classes in gold_of(texts).by_head.items():
                 known = (classes != UNLABELLED).numpy()
@@ -281,10 +285,14 @@ def finetune(
     device = next(network.parameters()).device
     weights = {head: tensor.to(device) for head, tensor in class_weights(train, recipe.class_balance).items()}
     augmenter = Augmenter(
-        disguised=recipe.disguised, switched=recipe.switched, dropped=recipe.dropped_tokens, seed=recipe.seed
+        train,
+        joined=recipe.joined,
+        disguised=recipe.disguised,
+        switched=recipe.switched,
+        dropped=recipe.dropped_tokens,
+        seed=recipe.seed,
     )
     stepper, average = make_stepper(network, recipe), Average(network, recipe.averaging)
-    lengths = [len(example.text) for example in train]
     size = recipe.batch_texts * recipe.accumulate
     if len(train) < size:
         message = f"{len(train)} texts to learn from are fewer than a step takes: {size}"
@@ -294,11 +302,13 @@ def finetune(
     best, worse, step = -math.inf, 0, 0
     seen, started, losses = 0, time.perf_counter(), 0.0
     while step < steps:
-        for places in cut_epoch(draw_epoch(train, recipe.temperature, draw), lengths, size, draw):
+        epoch = [augmenter.text(train[place]) for place in draw_epoch(train, recipe.temperature, draw)]
+        for places in cut_epoch([example.length for example in epoch], size, draw):
             network.train()
             for at in range(0, size, recipe.batch_texts):
-                texts = [augmenter.text(train[place]) for place in places[at : at + recipe.batch_texts]]
-                tokens = augmenter.tokens(lay_out(tokenizer, texts, recipe.max_tokens), tokenizer.unknown_id)
+                texts = [epoch[place] for place in places[at : at + recipe.batch_texts]]
+                tokens = lay_out(tokenizer, texts, recipe.max_tokens, recipe.context_tokens)
+                tokens = augmenter.tokens(tokens, tokenizer.unknown_id)
                 losses += _learn(network, tokens.to(device), gold_of(texts).to(device), weights, recipe, stepper)
                 seen += len(texts)
             stepper.step(rate_at(step, steps, recipe.warmup))
@@ -311,7 +321,7 @@ def finetune(
                 losses = 0.0
             if step % max(1, epoch_steps // recipe.evaluations) == 0 or step == steps:
                 with average.in_place():
-                    score = mean_f1(predict(network, tokenizer, dev, recipe.max_tokens))
+                    score = mean_f1(predict(network, tokenizer, dev, recipe.max_tokens, recipe.context_tokens))
                     on_progress(Progress(step, steps, math.nan, math.nan, score))
                     if score > best:
                         best, worse = score, 0

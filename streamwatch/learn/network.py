@@ -19,12 +19,14 @@ from streamwatch.model.heads import ENTITY, HEADS
 class Tokens(NamedTuple):
     """Padded texts as the network takes them, and where entities stand in them.
 
-    Shapes: `ids` int64 `(rows, tokens)`, `lengths` int64 `(rows,)`; for each entity the row that it stands in, its
-    first token and the one behind its last, all int64 `(entities,)`.
+    Shapes: `ids` int64 `(rows, tokens)`; `lengths` int64 `(rows,)`, how many of them are read, and `own` int64
+    `(rows,)`, how many of these are the text's own, not those of one that it answers; for each entity the row that it
+    stands in, its first token and the one behind its last, all int64 `(entities,)`.
     """
 
     ids: Tensor
     lengths: Tensor
+    own: Tensor
     entity_rows: Tensor
     entity_starts: Tensor
     entity_ends: Tensor
@@ -75,10 +77,11 @@ class Network(nn.Module):
             tokens: A batch.
             word_vectors: What stands in place of its word embeddings, such as disturbed ones.
         """
-        counts = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)[None, :] < tokens.lengths[:, None]
+        places = torch.arange(tokens.ids.shape[1], device=tokens.ids.device)[None, :]
+        read = places < tokens.lengths[:, None]
         source = {"input_ids": tokens.ids} if word_vectors is None else {"inputs_embeds": word_vectors}
-        hidden = self.encoder(**source, attention_mask=counts.long()).last_hidden_state.float()
-        texts = _mean(hidden, counts)
+        hidden = self.encoder(**source, attention_mask=read.long()).last_hidden_state.float()
+        texts = _mean(hidden, places < tokens.own[:, None])
         pooled = {name: texts for name in HEADS} | {ENTITY: self._entities(hidden, texts, tokens)}
         if not self.training:
             return [{name: head(pooled[name]) for name, head in self.heads.items()}]

@@ -45,18 +45,18 @@ def draw_epoch(examples: Sequence[Example], temperature: float, draw: np.random.
     return [chosen[place] for place in draw.permutation(len(chosen))]
 
 
-def cut_epoch(order: Sequence[int], lengths: Sequence[int], size: int, draw: np.random.Generator) -> list[list[int]]:
-    """Cut an epoch into batches of `size` texts of like length, in random order; the rest that fills none is left."""
+def cut_epoch(lengths: Sequence[int], size: int, draw: np.random.Generator) -> list[list[int]]:
+    """Cut an epoch's texts into batches of `size` of like length, in random order; the rest that fills none is left."""
     batches: list[list[int]] = []
     stride = size * SORTED_BATCHES
-    for start in range(0, len(order), stride):
-        pool = sorted(order[start : start + stride], key=lambda place: lengths[place])
+    for start in range(0, len(lengths), stride):
+        pool = sorted(range(start, min(start + stride, len(lengths))), key=lambda place: lengths[place])
         batches += [pool[at : at + size] for at in range(0, len(pool) - size + 1, size)]
     return [batches[place] for place in draw.permutation(len(batches))]
 
 
-def lay_out(tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: int) -> Tokens:
-    """Tokenise texts with their entities and pad them to the longest.
+def lay_out(tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: int, context_tokens: int) -> Tokens:
+    """Tokenise texts with their entities and what they answer, and pad them to the longest.
 
     An entity behind the last token that is kept is read off the last one.
     """
@@ -65,17 +65,23 @@ def lay_out(tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: i
         [[(span.start, span.end) for span in example.spans] for example in examples],
         max_tokens,
     )
+    parents = tokenizer.encode([example.parent for example in examples], context_tokens)
+    marked = [
+        text.answering(parent) if example.parent else text
+        for text, example, parent in zip(marked, examples, parents, strict=True)
+    ]
     lengths = np.array([len(text.ids) for text in marked], np.int64)
     ids = np.full((len(marked), int(lengths.max())), tokenizer.pad_id, np.int64)
     for row, text in zip(ids, marked, strict=True):
         row[: len(text.ids)] = text.ids
+    own = np.array([text.own for text in marked], np.int64)
     entities = [(row, *span) for row, text in enumerate(marked) for span in text.spans]
     columns = np.array(entities, np.int64).reshape(-1, 3).T
-    return Tokens(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (ids, lengths, *columns)))
+    return Tokens(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (ids, lengths, own, *columns)))
 
 
 def sorted_batches(examples: Sequence[Example], size: int) -> Iterator[list[int]]:
     """Yield the places of texts of like length, all of them, the shortest first: to measure on."""
-    order = sorted(range(len(examples)), key=lambda place: len(examples[place].text))
+    order = sorted(range(len(examples)), key=lambda place: examples[place].length)
     for start in range(0, len(order), size):
         yield order[start : start + size]

@@ -35,7 +35,7 @@ from streamwatch.learn.finetune import Predicted, Progress, Recipe, finetune, me
 from streamwatch.learn.network import Network, encoder_state, word_embeddings
 from streamwatch.model.encoder import Encoder, load_encoder
 from streamwatch.model.heads import HEADS, Head
-from streamwatch.model.trained import EncoderId, Trained, load_trained, save_trained
+from streamwatch.model.trained import EncoderId, Trained, load_trained, read_manifest, save_trained
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,12 @@ def new_network(encoder: Encoder, recipe: Recipe) -> Network:
 def trained_network(encoder: Encoder, trained: Trained) -> Network:
     """Return the network of a trained model."""
     network = new_network(encoder, Recipe())
+    take_over(network, trained)
+    return network.eval()
+
+
+def take_over(network: Network, trained: Trained) -> None:
+    """Give a network on the published encoder the weights of a trained model."""
     with torch.no_grad():
         parameters = dict(network.encoder.named_parameters())
         for name, difference in trained.differences.items():
@@ -64,7 +70,6 @@ def trained_network(encoder: Encoder, trained: Trained) -> Network:
         for name, head in trained.heads.items():
             network.head(name).weight.copy_(torch.from_numpy(head.weight))
             network.head(name).bias.copy_(torch.from_numpy(head.bias))
-    return network.eval()
 
 
 def heads_of(network: Network) -> dict[str, Head]:
@@ -123,7 +128,7 @@ def measure(
     return found
 
 
-def train(data: Sequence[Path], base: str, out: Path, recipe: Recipe) -> None:
+def train(data: Sequence[Path], base: str, out: Path, recipe: Recipe, start: Path | None = None) -> None:
     """Train a model, and write and measure it.
 
     Args:
@@ -131,6 +136,7 @@ def train(data: Sequence[Path], base: str, out: Path, recipe: Recipe) -> None:
         base: The encoder, as in `model.base`.
         out: Folder for the model.
         recipe: How.
+        start: Folder of a trained model to go on from; none: the encoder as it is published.
     """
     encoder = load_encoder(base)
     examples = read_examples(data)
@@ -140,8 +146,12 @@ def train(data: Sequence[Path], base: str, out: Path, recipe: Recipe) -> None:
     log.info("texts: %s", ", ".join(f"{len(texts)} {part}" for part, texts in parts.items()))
     network = new_network(encoder, recipe)
     base_state = {name: value.copy() for name, value in encoder_state(network.encoder).items()}
+    if start:
+        take_over(network, load_trained(start))
     identity = EncoderId(encoder.name, encoder.sha256)
     settings: dict[str, Any] = {"recipe": msgspec.to_builtins(recipe), "torch": str(torch.__version__)}
+    if start:
+        settings["start"] = msgspec.to_builtins(read_manifest(start))["recipe"]
 
     def keep(best: Network) -> None:
         save_trained(out, heads_of(best), differences_of(best, base_state, recipe), identity, settings, {})
@@ -152,14 +162,14 @@ def train(data: Sequence[Path], base: str, out: Path, recipe: Recipe) -> None:
     del network
     trained = load_trained(out)
     best = trained_network(encoder, trained)
-    dev = predict(best, encoder.tokenizer, parts["dev"], MEASURED_TOKENS)
+    dev = predict(best, encoder.tokenizer, parts["dev"], MEASURED_TOKENS, recipe.context_tokens)
     log.info("dev macro-F1: %.4f in training, %.4f as written in 4 bits", score, mean_f1(dev))
     temperatures = {head: best_temperature(at) for head, at in dev.items()}
     heads = {
         name: Head(head.weight / np.float32(temperatures[name]), head.bias / np.float32(temperatures[name]))
         for name, head in trained.heads.items()
     }
-    before = predict(best, encoder.tokenizer, parts["validation"], MEASURED_TOKENS)
+    before = predict(best, encoder.tokenizer, parts["validation"], MEASURED_TOKENS, recipe.context_tokens)
     after = {
         head: Predicted(at.places, at.gold, (at.logits / temperatures[head]).astype(np.float32))
         for head, at in before.items()
@@ -217,12 +227,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for model.safetensors and model.json")
     parser.add_argument("--base", default=ModelConfig().base, help="encoder, as in model.base")
     parser.add_argument("--recipe", type=Path, help="TOML file with the keys of `finetune.Recipe`")
+    parser.add_argument("--start", type=Path, help="folder of a trained model to go on from")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads, 0: all cores")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    train(training_files(arguments.data), arguments.base, arguments.out, read_recipe(arguments.recipe))
+    train(training_files(arguments.data), arguments.base, arguments.out, read_recipe(arguments.recipe), arguments.start)
 
 
 if __name__ == "__main__":

@@ -38,12 +38,13 @@ class Batch(NamedTuple):
 class Padded(NamedTuple):
     """A batch as the encoder takes it.
 
-    Ids `(rows, tokens)`, the lengths `(rows,)` that count, and for each entity its row, its first token and the one
-    behind its last, `(entities, 3)`, in the order of the rows.
+    Ids `(rows, tokens)`, how many of them are read `(rows,)`, how many of these are the text's own `(rows,)`, and for
+    each entity its row, its first token and the one behind its last, `(entities, 3)`, in the order of the rows.
     """
 
     ids: NDArray[np.int64]
     lengths: NDArray[np.int64]
+    own: NDArray[np.int64]
     entities: NDArray[np.int64]
 
 
@@ -98,4 +99,5 @@ def pad(texts: Sequence[MarkedText], batch: Batch, pad_id: int) -> Padded:
         target[: len(source.ids)] = source.ids
     entities = [(place, *span) for place, row in enumerate(rows) for span in row.spans]
     lengths = np.array([len(row.ids) for row in rows], np.int64)
-    return Padded(ids, lengths, np.array(entities, np.int64).reshape(-1, 3))
+    own = np.array([row.own for row in rows], np.int64)
+    return Padded(ids, lengths, own, np.array(entities, np.int64).reshape(-1, 3))

@@ -71,9 +71,12 @@ def trained_model(folder: Path) -> TrainedModel:
     return TrainedModel(folder, load_trained(folder).manifest, *_size_and_time(folder))
 
 
-def versions(manifest: Manifest, max_tokens: int) -> dict[str, str]:
+def versions(manifest: Manifest, config: ModelConfig) -> dict[str, str]:
     """Return the version that each runtime gives a model, as it stands beside every score."""
-    return {runtime: manifest.version(max_tokens, precision) for runtime, precision in _PRECISIONS.items()}
+    return {
+        runtime: manifest.version((config.max_tokens, config.context_tokens), precision)
+        for runtime, precision in _PRECISIONS.items()
+    }
 
 
 def built_files(config: ModelConfig) -> list[BuiltFiles]:

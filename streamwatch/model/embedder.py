@@ -15,14 +15,15 @@ from streamwatch.model.batches import Batch, cut, distinct, pad
 from streamwatch.model.encoder import Encoder
 from streamwatch.model.runtime import Runtime, open_runtime
 from streamwatch.model.scores import ScoreStats
-from streamwatch.model.tokenizer import MarkedText, simplified
+from streamwatch.model.tokenizer import MarkedText
 
 
 class Entry(NamedTuple):
-    """A text, and how its entities are spelt in it."""
+    """A text, how its entities are spelt in it, and the text that it answers; both texts simplified."""
 
     text: str
     mentions: tuple[str, ...] = ()
+    parent: str = ""
 
 
 class Embedded(NamedTuple):
@@ -51,13 +52,17 @@ class Embedder:
         encoder: Gives the tokens.
         runtime: Gives the vectors.
         max_tokens: Longer texts are cut to so many tokens.
+        context_tokens: So many tokens are read of a text that is answered; 0: none.
         micro_batch_tokens: Padded tokens that the runtime is given at a time.
     """
 
-    def __init__(self, encoder: Encoder, runtime: Runtime, *, max_tokens: int, micro_batch_tokens: int) -> None:
+    def __init__(
+        self, encoder: Encoder, runtime: Runtime, *, max_tokens: int, context_tokens: int, micro_batch_tokens: int
+    ) -> None:
         self.encoder = encoder
         self.runtime = runtime
         self.max_tokens = max_tokens
+        self.context_tokens = context_tokens
         self._micro_batch_tokens = micro_batch_tokens
         probe = pad([MarkedText(encoder.tokenizer.encode([""], max_tokens)[0], ())], Batch(np.zeros(1, np.intp), 4), 0)
         self.hidden = runtime.embed(probe).texts.shape[1]
@@ -91,7 +96,7 @@ class Embedder:
 
     def _tokenise(self, entries: Sequence[Entry]) -> tuple[list[MarkedText], list[list[int]]]:
         """Return each entry's tokens with its named entities, and for each of its mentions its number or -1."""
-        texts = [simplified(entry.text) for entry in entries]
+        texts = [entry.text for entry in entries]
         spans: list[list[tuple[int, int]]] = []
         entity_places: list[list[int]] = []
         number = 0
@@ -110,7 +115,14 @@ class Embedder:
         marked = tokenizer.encode_marked([texts[row] for row in named], [spans[row] for row in named], most)
         unmarked = [MarkedText(ids, ()) for ids in tokenizer.encode([texts[row] for row in plain], most)]
         by_row = dict(zip([*named, *plain], [*marked, *unmarked], strict=True))
+        self._add_context(entries, by_row)
         return [by_row[row] for row in range(len(texts))], entity_places
+
+    def _add_context(self, entries: Sequence[Entry], by_row: dict[int, MarkedText]) -> None:
+        replies = [row for row, entry in enumerate(entries) if entry.parent] if self.context_tokens else []
+        parents = self.encoder.tokenizer.encode([entries[row].parent for row in replies], self.context_tokens)
+        for row, ids in zip(replies, parents, strict=True):
+            by_row[row] = by_row[row].answering(ids)
 
 
 def load_embedder(config: ModelConfig, encoder: Encoder, cache: Path) -> Embedder:
@@ -120,4 +132,10 @@ def load_embedder(config: ModelConfig, encoder: Encoder, cache: Path) -> Embedde
         ModelError: The runtime cannot run this encoder.
     """
     runtime = open_runtime(encoder, config.runtime, threads=config.threads, cache=cache)
-    return Embedder(encoder, runtime, max_tokens=config.max_tokens, micro_batch_tokens=config.micro_batch_tokens)
+    return Embedder(
+        encoder,
+        runtime,
+        max_tokens=config.max_tokens,
+        context_tokens=config.context_tokens,
+        micro_batch_tokens=config.micro_batch_tokens,
+    )

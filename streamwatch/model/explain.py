@@ -172,14 +172,14 @@ class Explainer:
     What the scorer says in int8 may differ in the second digit.
     """
 
-    def __init__(self, encoder: Encoder, trained: Trained, *, max_tokens: int, batch_tokens: int) -> None:
+    def __init__(self, encoder: Encoder, trained: Trained, config: ModelConfig) -> None:
         from streamwatch.model.gradients import Gradients
 
-        self.version = trained.manifest.version(max_tokens, PRECISION)
+        self.version = trained.manifest.version((config.max_tokens, config.context_tokens), PRECISION)
         self._tokenizer = encoder.tokenizer
-        self._max_tokens = max_tokens
+        self._max_tokens = config.max_tokens
         self._gradients = Gradients(
-            encoder.module(), trained.heads, pad_id=encoder.tokenizer.pad_id, batch_tokens=batch_tokens
+            encoder.module(), trained.heads, pad_id=encoder.tokenizer.pad_id, batch_tokens=config.micro_batch_tokens
         )
         check_widths(trained, self._gradients.hidden)
 
@@ -197,7 +197,7 @@ class Explainer:
         trained, encoder = configured_model(config)
         if config.threads:
             torch.set_num_threads(config.threads)
-        return cls(encoder, trained, max_tokens=config.max_tokens, batch_tokens=config.micro_batch_tokens)
+        return cls(encoder, trained, config)
 
     def explain(self, questions: Sequence[Question]) -> list[Explanation]:
         """Answer questions, all of them together; an answer does not depend on its neighbours.
@@ -247,8 +247,8 @@ class Explainer:
         if at < 0:
             return Asked(ids, baseline, question.task, None)
         span = (at, at + len(question.mention))
-        ((_, (entity,)),) = self._tokenizer.encode_marked([text], [[span]], self._max_tokens)
-        return Asked(ids, baseline, ENTITY, entity)
+        (marked,) = self._tokenizer.encode_marked([text], [[span]], self._max_tokens)
+        return Asked(ids, baseline, ENTITY, marked.spans[0])
 
     def _walk(self, ways: Sequence[_Way]) -> None:
         """Take the gradients that the ways need, as often as they need some."""

@@ -26,7 +26,7 @@ CONTRIB = "com.microsoft"
 WEIGHT_LEVELS = 63
 ACTIVATION_LEVELS = 127
 ACTIVATION_ZERO = np.uint8(128)
-IDS, LENGTHS, VECTORS, TOKENS = "ids", "lengths", "vectors", "tokens"
+IDS, LENGTHS, OWN, VECTORS, TOKENS = "ids", "lengths", "own", "vectors", "tokens"
 
 
 class _Graph:
@@ -76,8 +76,10 @@ class _Int8:
     """Dense layers in int8: activations scaled by token, weights by output."""
 
     def prepare(self, graph: _Graph, x: str) -> tuple[str, ...]:
-        largest = graph.op("ReduceMax", graph.op("Abs", x), graph.constant(np.array([-1])), keepdims=1)
-        largest = graph.op("Max", largest, graph.constant(np.float32(1e-9)))
+        # The largest and the smallest number are found without writing the absolute values of all.
+        axis = graph.constant(np.array([-1]))
+        above, below = (graph.op(kind, x, axis, keepdims=1) for kind in ("ReduceMax", "ReduceMin"))
+        largest = graph.op("Max", above, graph.op("Neg", below), graph.constant(np.float32(1e-9)))
         levels = graph.op("Div", graph.constant(np.float32(ACTIVATION_LEVELS)), largest)
         one, zero = graph.constant(np.float32(1)), graph.constant(ACTIVATION_ZERO)
         quantised = graph.op("QuantizeLinear", graph.op("Mul", x, levels), one, zero)
@@ -107,8 +109,9 @@ def _quantised(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 def encoder_graph(weights: BertWeights, *, int8: bool) -> onnx.ModelProto:
     """Build the graph.
 
-    Inputs `ids` int64 `(rows, tokens)` and `lengths` int64 `(rows,)`, the tokens of each row that count; outputs
-    `tokens` float32 `(rows, tokens, hidden)`, and `vectors` float32 `(rows, hidden)`: the mean over those that count.
+    Inputs `ids` int64 `(rows, tokens)`, `lengths` int64 `(rows,)`, the tokens of each row that are read, and `own`
+    int64 `(rows,)`, how many of these are the text's own; outputs `tokens` float32 `(rows, tokens, hidden)`, and
+    `vectors` float32 `(rows, hidden)`: the mean over a text's own tokens.
     """
     graph = _Graph()
     dense = _Int8() if int8 else _Fp32()
@@ -167,10 +170,10 @@ def _residual(graph: _Graph, out: str, x: str, norm: LayerNorm, bias: NDArray[np
 
 def _pool(graph: _Graph, x: str, tokens: str) -> None:
     axis = graph.constant(np.array([1]))
-    lengths = graph.op("Unsqueeze", LENGTHS, axis)
+    own = graph.op("Unsqueeze", OWN, axis)
     count, zero, one = graph.op("Squeeze", tokens), graph.constant(np.int64(0)), graph.constant(np.int64(1))
-    counts = graph.op("Cast", graph.op("Less", graph.op("Range", zero, count, one), lengths), to=TensorProto.FLOAT)
-    shares = graph.op("Div", counts, graph.op("Cast", lengths, to=TensorProto.FLOAT))
+    counts = graph.op("Cast", graph.op("Less", graph.op("Range", zero, count, one), own), to=TensorProto.FLOAT)
+    shares = graph.op("Div", counts, graph.op("Cast", own, to=TensorProto.FLOAT))
     graph.op("Squeeze", graph.op("MatMul", graph.op("Unsqueeze", shares, axis), x), axis, output=VECTORS)
     graph.op("Identity", x, output=TOKENS)
 
@@ -179,6 +182,7 @@ def _model(graph: _Graph, hidden: int) -> onnx.ModelProto:
     inputs = [
         helper.make_tensor_value_info(IDS, TensorProto.INT64, ["rows", "tokens"]),
         helper.make_tensor_value_info(LENGTHS, TensorProto.INT64, ["rows"]),
+        helper.make_tensor_value_info(OWN, TensorProto.INT64, ["rows"]),
     ]
     outputs = [
         helper.make_tensor_value_info(VECTORS, TensorProto.FLOAT, ["rows", hidden]),

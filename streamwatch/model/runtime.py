@@ -21,7 +21,7 @@ NAME_FILE = "encoder.txt"
 MODEL_FILE = "encoder.onnx"
 DATA_FILE = "encoder.onnx.data"
 EXTERNAL_BYTES = 1_024
-GRAPH_FILES_VERSION = 2
+GRAPH_FILES_VERSION = 3
 """Raised whenever `graph.py` gives another graph for the same weights, so that files built before are not taken."""
 
 
@@ -85,7 +85,7 @@ class OnnxRuntime:
     def embed(self, batch: Padded) -> Vectors:
         """Return the vectors of a batch's rows and entities."""
         texts: NDArray[np.float32]
-        inputs = {"ids": batch.ids, "lengths": batch.lengths}
+        inputs = {"ids": batch.ids, "lengths": batch.lengths, "own": batch.own}
         if not len(batch.entities):
             (texts,) = self._session.run(["vectors"], inputs)
             return Vectors(texts, np.empty((0, 2 * texts.shape[1]), np.float32))

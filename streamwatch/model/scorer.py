@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,7 +19,11 @@ from streamwatch.model.embedder import Embedded, Embedder, Entry, load_embedder
 from streamwatch.model.encoder import Encoder, fine_tuned, load_encoder
 from streamwatch.model.heads import ENTITY, TASKS
 from streamwatch.model.scores import Scores
+from streamwatch.model.tokenizer import simplified
 from streamwatch.model.trained import Trained, load_trained, shipped_folder
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class Scorer:
@@ -30,7 +35,8 @@ class Scorer:
     def __init__(self, embedder: Embedder, trained: Trained) -> None:
         self._embedder = embedder
         self._heads = trained.heads
-        self.version = trained.manifest.version(embedder.max_tokens, embedder.runtime.precision)
+        read = (embedder.max_tokens, embedder.context_tokens)
+        self.version = trained.manifest.version(read, embedder.runtime.precision)
 
     @classmethod
     def load(cls, config: ModelConfig | None = None, cache_dir: Path | None = None) -> Scorer:
@@ -50,16 +56,33 @@ class Scorer:
         check_widths(trained, embedder.hidden)
         return cls(embedder, trained)
 
-    def score(self, texts: Sequence[str] | pa.Array, mentions: Sequence[Sequence[str]] | pa.Array = ()) -> Scores:
-        """Score texts, `(rows,)`; none gives no rows. Equal texts are scored once.
+    def score(
+        self,
+        texts: Sequence[str] | pa.Array,
+        mentions: Sequence[Sequence[str]] | pa.Array = (),
+        parents: Sequence[str | None] | pa.Array = (),
+    ) -> pl.DataFrame:
+        """Score texts, and return a frame with a row for each, in order; see `predict` and `Scores.frame`."""
+        return self.predict(texts, mentions, parents).frame()
+
+    def predict(
+        self,
+        texts: Sequence[str] | pa.Array,
+        mentions: Sequence[Sequence[str]] | pa.Array = (),
+        parents: Sequence[str | None] | pa.Array = (),
+    ) -> Scores:
+        """Score texts, `(rows,)`; none gives no rows. Equal ones are scored once.
 
         Args:
             texts: The texts.
             mentions: For each text how the entities are spelt in it whose own sentiment is wanted; nothing: none.
+            parents: For each text the one that it answers, with which it is read; nothing: none answers any.
         """
-        plain: Sequence[str] = texts.to_pylist() if isinstance(texts, pa.Array | pa.ChunkedArray) else texts
-        named = mentions.to_pylist() if isinstance(mentions, pa.Array | pa.ChunkedArray) else mentions
-        entries = [Entry(text, tuple(found)) for text, found in zip(plain, named or [()] * len(plain), strict=True)]
+        plain, named, answered = _values(texts), _values(mentions), _values(parents)
+        rows = zip(plain, named or [()] * len(plain), answered or [None] * len(plain), strict=True)
+        entries = [
+            Entry(simplified(text), tuple(spelt), simplified(parent) if parent else "") for text, spelt, parent in rows
+        ]
         embedded = self._embedder.embed(entries)
         started = time.perf_counter()
         found = {task: self._heads[task].probabilities(embedded.texts)[embedded.places] for task in TASKS}
@@ -78,6 +101,10 @@ class Scorer:
             for entry, places in enumerate(embedded.entity_places)
         ]
         return [of_entry[place] for place in embedded.places.tolist()]
+
+
+def _values(column: Sequence[Any] | pa.Array) -> Sequence[Any]:
+    return column.to_pylist() if isinstance(column, pa.Array | pa.ChunkedArray) else column
 
 
 def configured_model(config: ModelConfig) -> tuple[Trained, Encoder]:

@@ -38,10 +38,27 @@ def simplified(text: str) -> str:
 
 
 class MarkedText(NamedTuple):
-    """A text's token ids, and for each of its spans the first token and the one behind the last."""
+    """A text's token ids, and for each of its spans the first token and the one behind the last.
+
+    The last `context` of the ids are not the text's own: they belong to the post that it answers.
+    """
 
     ids: NDArray[np.int64]
     spans: tuple[tuple[int, int], ...]
+    context: int = 0
+
+    @property
+    def own(self) -> int:
+        """How many tokens are the text's own."""
+        return len(self.ids) - self.context
+
+    def answering(self, parent: NDArray[np.int64]) -> MarkedText:
+        """Return the text with the token ids of the post that it answers behind its own.
+
+        >>> MarkedText(np.array([0, 7, 2]), ()).answering(np.array([0, 8, 9, 2]))
+        MarkedText(ids=array([0, 7, 2, 8, 9, 2]), spans=(), context=3)
+        """
+        return MarkedText(np.concatenate([self.ids, parent[1:]]), self.spans, len(parent) - 1)
 
 
 class AlignedText(NamedTuple):

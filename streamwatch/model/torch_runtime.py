@@ -27,14 +27,14 @@ class TorchRuntime:
 
     def embed(self, batch: Padded) -> Vectors:
         """Return the vectors of a batch's rows and entities."""
-        ids, lengths, entities = (torch.from_numpy(array).to(self._device) for array in batch)
+        ids, lengths, own, entities = (torch.from_numpy(array).to(self._device) for array in batch)
         places = torch.arange(ids.shape[1], device=self._device)[None, :]
-        counts = places < lengths[:, None]
+        read = places < lengths[:, None]
         bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda")
         with torch.inference_mode(), bf16:
-            tokens = self._module(input_ids=ids, attention_mask=counts.long()).last_hidden_state.float()
+            tokens = self._module(input_ids=ids, attention_mask=read.long()).last_hidden_state.float()
         rows, starts, ends = entities.unbind(1)
-        texts = _mean(tokens, counts)
+        texts = _mean(tokens, places < own[:, None])
         named = (places >= starts[:, None]) & (places < ends[:, None])
         means = torch.cat([_mean(tokens[rows], named), texts[rows]], dim=1)
         return Vectors(texts.cpu().numpy(), means.cpu().numpy())

@@ -57,9 +57,14 @@ class Manifest(msgspec.Struct, frozen=True):
     recipe: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
 
-    def version(self, max_tokens: int, precision: str) -> str:
-        """Name encoder, content and precision, such as `e5s-1f3a9c02-int8`: other scores, another version."""
-        content = f"{self.encoder.sha256} {self.tensors_sha256} {max_tokens}"
+    def version(self, read: tuple[int, int], precision: str) -> str:
+        """Name encoder, content and precision, such as `e5s-1f3a9c02-int8`: other scores, another version.
+
+        Args:
+            read: Most tokens that are read of a text, and of one that it answers.
+            precision: Of the runtime.
+        """
+        content = f"{self.encoder.sha256} {self.tensors_sha256} {read[0]} {read[1]}"
         digest = hashlib.sha256(content.encode()).hexdigest()[:VERSION_HASH_DIGITS]
         return f"{self.encoder.short_name()}-{digest}-{precision}"
 

@@ -45,7 +45,8 @@ def echo() -> Iterator[DeploymentHandle[Any]]:
 
 def batch(*texts: str) -> pa.RecordBatch:
     mentions = pa.array([[] for _ in texts], pa.list_(pa.string()))
-    return pa.record_batch({"id": list(texts), "text": list(texts), "mentions": mentions})
+    parents = pa.nulls(len(texts), pa.string())
+    return pa.record_batch({"id": list(texts), "text": list(texts), "mentions": mentions, "parent": parents})
 
 
 def answer(call: Call) -> ScoredTexts:

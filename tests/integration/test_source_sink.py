@@ -18,7 +18,7 @@ from streamwatch.ingest.admin import ensure_streams
 from streamwatch.ingest.broker import LocalBroker
 from streamwatch.ingest.connection import Connection, connect
 from streamwatch.ingest.sink import MAX_SEND_BYTES, Sink
-from streamwatch.ingest.source import Committed, GroupMember, StreamReader
+from streamwatch.ingest.source import Committed, GroupMember, StreamReader, read_back
 from streamwatch.streams import Kind, group_name, stream_name
 
 pytestmark = pytest.mark.integration
@@ -119,6 +119,17 @@ def test_a_reader_goes_on_where_it_committed(connection: Connection) -> None:
         reader.commit({partition: 4}, "snapshot-17")
     with StreamReader(connection, [posts, windows], "reader") as reader:
         assert reader.committed() == {partition: Committed(4, "snapshot-17")}
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 30), (7, 23), (29, 30), (30, 30)])
+def test_a_part_of_a_partition_is_read_again(connection: Connection, start: int, end: int) -> None:
+    posts = stream(connection, "posts")
+    with Sink(connection) as sink:
+        for number in range(30):
+            sink.send(posts, str(number).encode(), partition=1)
+        sink.flush()
+    chunks = list(read_back(connection, TopicPartition(posts, 1), start, end))
+    assert [int(message.value) for messages in chunks for message in messages] == list(range(start, end))
 
 
 def test_a_position_behind_the_end_says_that_messages_are_lost(connection: Connection) -> None:
