@@ -3,6 +3,7 @@
     python -m jobs.benchmark chain            speed, latency and memory of the chain
     python -m jobs.benchmark crash            100 kills, and what was lost or counted twice
     python -m jobs.benchmark score FILE       speed of the scorer alone
+    python -m jobs.benchmark surges           surges found, how early, at equal false alarms
 
 Absolute figures depend on the machine, so each is taken beside its counterpart, in turns.
 """
@@ -110,6 +111,26 @@ def score(
     with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as folder:
         figures = measure_score(found, kept, rounds, Path(folder), say)
     _print("score", figures, output)
+
+
+@app.command("surges")
+def find_surges(
+    days: Annotated[int, typer.Option(help="Length of the streams; the first four days are for warm-up.", min=6)] = 14,
+    keys: Annotated[int, typer.Option(help="Streams.", min=10)] = 2_000,
+    surges: Annotated[int, typer.Option(help="Surges, at most one a stream.", min=1)] = 300,
+    false_alarms: Annotated[float, typer.Option(help="False alarms a key-day that a detector may give.")] = 0.01,
+    output: Output = Format.table,
+) -> None:
+    """Measure surge detectors on made-up streams: detection, delay in panes of five minutes, precision.
+
+    Needs the extra `bench`.
+
+    Example: python -m jobs.benchmark surges --keys 500 --surges 100 --days 8
+    """
+    from jobs.surge_benchmark import Row, measure_surges
+
+    rows = measure_surges(days, keys, surges, false_alarms, say)
+    emit([row._asdict() for row in rows], Row._fields, output)
 
 
 def say(text: str) -> None:
