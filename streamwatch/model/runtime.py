@@ -21,7 +21,7 @@ NAME_FILE = "encoder.txt"
 MODEL_FILE = "encoder.onnx"
 DATA_FILE = "encoder.onnx.data"
 EXTERNAL_BYTES = 1_024
-GRAPH_FILES_VERSION = 3
+GRAPH_FILES_VERSION = 4
 """Raised whenever `graph.py` gives another graph for the same weights, so that files built before are not taken."""
 
 
