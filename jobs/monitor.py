@@ -32,6 +32,7 @@ from jobs.score import ScoreStage
 from jobs.stage import Stage
 from jobs.supervisor import Supervisor
 from jobs.watch import WatchStage
+from jobs.watchdog import StageWatchdog
 from serve.scorer import APPLICATION, deploy, retire
 from streamwatch.config import Config, load_config
 from streamwatch.errors import BrokerError, ConfigError, StreamwatchError
@@ -88,6 +89,7 @@ class Monitor:
         self._families: dict[str, list[Metric]] = {}
         self._throughput = Throughput()
         self._lag = LagMeter(connection)
+        self._watchdog = StageWatchdog(config)
         registry = CollectorRegistry()
         registry.register(StageCollector(self._families))
         registry.register(self._lag)
@@ -111,12 +113,14 @@ class Monitor:
             "throughput_posts_s": round(self._throughput.rate(), 1),
             "stages": self._supervisor.status(),
             "lag": self._lag.status(),
+            "watchdog": self._watchdog.status(),
         }
 
     def close(self) -> None:
         """Let go of what is not a stage."""
         self._endpoint.close()
         self._lag.close()
+        self._watchdog.close()
 
     def _tend(self) -> None:
         if self._broker:
@@ -124,7 +128,9 @@ class Monitor:
         self._supervisor.tend()
         self._families.update(self._supervisor.families())
         self._throughput.add(time.monotonic(), _scored_posts(self._families))
-        if not self._announced and self._supervisor.up():
+        if self._announced:
+            self._watchdog.tend(self._supervisor.status(), self._families, self._lag.status())
+        elif self._supervisor.up():
             self._announced = True
             print(self._line(), flush=True)
 

@@ -5,7 +5,8 @@ The pure core (`streamwatch.watch`) holds panes, watermarks, baselines and open 
 1. what was sent is acknowledged by the broker,
 2. the core's whole state and the positions that it stands for are written as one snapshot,
 3. the positions are committed with the snapshot's name beside them,
-4. only now is an older snapshot deleted, and not the last ones,
+4. only now is what a proof needs of it written down (`streamwatch.store.recorder`) and an older snapshot deleted,
+   and not the last ones,
 5. and the next checkpoint is planned.
 
 A restart loads the snapshot that the commit names and reads on from its positions. What it sends a second time has the
@@ -16,7 +17,9 @@ commit comes last names a snapshot that is whole.
 from __future__ import annotations
 
 import logging
+import re
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,9 +42,13 @@ from streamwatch.metrics import WatchMetrics
 from streamwatch.offsets import AppliedOffsets
 from streamwatch.records import Alert
 from streamwatch.store.checkpoints import Checkpoints
+from streamwatch.store.history import History
+from streamwatch.store.recorder import Recorder
 from streamwatch.streams import group_name, stream_name
 from streamwatch.watch.alertmanager import Alertmanager
+from streamwatch.watch.history import Floors
 from streamwatch.watch.monitors import Monitors
+from streamwatch.watch.sources import Sources, live_posts
 from streamwatch.watch.watch import Closed, Watch
 
 log = logging.getLogger(__name__)
@@ -49,6 +56,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.2
 MESSAGES_PER_POLL = 64
 SNAPSHOTS_KEPT = 3
+SOURCES_EVERY_S = 5.0
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -57,6 +65,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     positions: dict[int, int]
     applied: dict[int, int]
     watch: bytes
+    floors: Floors = msgspec.field(default_factory=Floors)
+    sources: Sources = msgspec.field(default_factory=Sources)
 
 
 class WatchStage(Stage[WatchMetrics]):
@@ -73,9 +83,13 @@ class WatchStage(Stage[WatchMetrics]):
         self._config = config
         self._connection = connection
         self._monitors = monitors
+        self._live_within = timedelta(seconds=config.watchdog.live_within_s)
         self._checkpoints = Checkpoints(config.store_url())
         self._kept: list[str] = []
         self._figures: dict[str, Any] = {}
+        self._sources = Sources()
+        self._arrived: Counter[str] = Counter()
+        self._silent: dict[str, tuple[int, int]] = {}
 
     def open(self) -> None:
         """Load the snapshot that the last commit names, and go to its positions."""
@@ -86,12 +100,14 @@ class WatchStage(Stage[WatchMetrics]):
         self._sink = Sink(self._connection)
         self._reader = StreamReader(self._connection, [self._streams["scored"]], group_name("watch", prefix))
         self._alertmanager = Alertmanager(self._config.alertmanager)
+        self._recorder = Recorder(History(self._config.store_url(), prefix), self._monitors, self._config.watch)
         self._restore()
         now = time.monotonic()
         self._last_arrival = dict.fromkeys(range(len(self._reader.partitions)), now)
         self._idle: frozenset[int] = frozenset()
         self._next_checkpoint = now + self._config.watch.checkpoint_every_s
         self._next_idle_check = now + self._config.watch.idle_after_s
+        self._next_sources = now + SOURCES_EVERY_S
         self._dirty = False
 
     def step(self) -> None:
@@ -99,6 +115,7 @@ class WatchStage(Stage[WatchMetrics]):
         polled = self._reader.poll(POLL_S, MESSAGES_PER_POLL)
         appended_at = max((self._apply(taken, messages) for taken, messages in polled.items()), default=None)
         self._look_for_idle()
+        self._look_for_silence()
         self._close(appended_at)
         if self._dirty and time.monotonic() >= self._next_checkpoint:
             self._checkpoint()
@@ -133,6 +150,7 @@ class WatchStage(Stage[WatchMetrics]):
                 log.error("the snapshot is gone, counting again from the beginning", extra={"snapshot": name})
             self._applied = AppliedOffsets()
             self._watch = Watch(self._monitors, self._config.watch)
+            self._recorder.begin()
             self._reader.seek({})
             return
         snapshot = msgspec.msgpack.decode(data, type=Snapshot)
@@ -142,13 +160,15 @@ class WatchStage(Stage[WatchMetrics]):
         positions = {TopicPartition(self._streams["scored"], key): at for key, at in snapshot.positions.items()}
         _refuse_shorter_stream(positions, self._reader.end_offsets())
         self._reader.seek(positions)
+        self._sources = snapshot.sources
+        self._recorder.go_on(snapshot.floors, self._watch, snapshot.applied)
         for alert in self._watch.firing:
             self._alertmanager.put(alert)
 
     def _prune(self, keep: str) -> None:
         """Delete the snapshots that crashes left behind; other monitors may have theirs in the same store."""
         for name in self._checkpoints.names():
-            if name.startswith(self._snapshot_prefix) and name != keep:
+            if re.fullmatch(rf"{re.escape(self._snapshot_prefix)}[0-9a-f]{{32}}", name) and name != keep:
                 self._checkpoints.delete(name)
 
     def _apply(self, taken: TopicPartition, messages: Sequence[ConsumerRecord]) -> datetime:
@@ -159,6 +179,7 @@ class WatchStage(Stage[WatchMetrics]):
         self._dirty = True
         for message in messages:
             if message.value is None and (instant := read_heartbeat(message.headers)):
+                self._recorder.floors.promise(taken.partition, instant)
                 self._watch.heartbeat(taken.partition, instant)
                 continue
             try:
@@ -167,7 +188,9 @@ class WatchStage(Stage[WatchMetrics]):
                 self._set_aside(taken, message, str(error))
                 continue
             if batch.num_rows:
+                self._recorder.note(batch, self._watch)
                 self._watch.apply(batch)
+                self._arrived.update(live_posts(batch, datetime.now(UTC) - self._live_within))
                 self.metrics.rows.inc(batch.num_rows)
                 newest = max(newest, batch.column("appended_at")[-1].as_py())
         return newest
@@ -191,6 +214,17 @@ class WatchStage(Stage[WatchMetrics]):
         self._next_idle_check = now + max(1.0, self._config.watch.idle_after_s / 4)
         quiet = {p for p, at in self._last_arrival.items() if now - at >= self._config.watch.idle_after_s}
         self._idle = frozenset(quiet & self._caught_up()) if quiet else frozenset()
+
+    def _look_for_silence(self) -> None:
+        """Learn what the sources bring, and find the silent ones: the watchdog beside the stages tells of them."""
+        if time.monotonic() < self._next_sources:
+            return
+        self._next_sources = time.monotonic() + SOURCES_EVERY_S
+        now, least_s = datetime.now(UTC), self._config.watchdog.silence_after_s
+        self._sources.note(self._arrived, now, least_s)
+        self._arrived.clear()
+        silent = self._sources.silent(now, least_s)
+        self._silent = {silence.source: (round(silence.seconds), round(silence.missed)) for silence in silent}
 
     def _caught_up(self) -> set[int]:
         """Return the partitions of which nothing is on its way: scored to the end first, then read to the end."""
@@ -225,6 +259,7 @@ class WatchStage(Stage[WatchMetrics]):
             "watermark": watermark.isoformat() if watermark else None,
             "late_posts": self._watch.late_posts,
             "open_alerts": firing,
+            "silent_sources": self._silent,
         }
 
     def _idle_time(self, now: float) -> datetime | None:
@@ -251,9 +286,12 @@ class WatchStage(Stage[WatchMetrics]):
         positions = self._reader.positions()
         name = f"{self._snapshot_prefix}{uuid4().hex}"
         by_partition = {place.partition: offset for place, offset in positions.items()}
-        snapshot = Snapshot(by_partition, self._applied.last, self._watch.snapshot())
+        snapshot = Snapshot(
+            by_partition, self._applied.last, self._watch.snapshot(), self._recorder.floors, self._sources
+        )
         self._checkpoints.write(name, msgspec.msgpack.encode(snapshot))
         self._reader.commit(positions, name)
+        self._recorder.committed(self._watch, self._applied.last)
         self._kept.append(name)
         while len(self._kept) > SNAPSHOTS_KEPT:
             self._checkpoints.delete(self._kept.pop(0))
@@ -281,6 +319,8 @@ def _log_alert(alert: Alert) -> None:
             "monitor": alert.monitor,
             "group": alert.group,
             "fingerprint": alert.fingerprint,
+            "corroboration": alert.corroboration,
+            "muted_by": alert.muted_by,
             "onset": alert.onset.isoformat(),
             "seen": alert.seen,
             "expected": alert.expected,

@@ -59,7 +59,7 @@ SCORED_SCHEMA = pa.schema(
 """A scored micro-batch: the value of a message on `scored`, and the columns of the `posts` table.
 
 The three vectors are in the order of `records.SENTIMENTS`, `TOPICS` and `INTENTS`. `novelty` is a hash of the
-text's words without links, mentions and marks: copies of a text share it.
+text's words without links, mentions and marks: copies of a text share it, near copies differ from it in few bits.
 """
 
 

@@ -156,6 +156,22 @@ class AlertmanagerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     timeout_s: Annotated[float, Meta(gt=0)] = 5.0
 
 
+class WatchdogConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """When the monitor complains of itself: a silent source, a lag that grows, dead letters, a stage that is down.
+
+    A source is silent after `silence_after_s` at the earliest, and later where silence is usual. A post that was
+    published more than `live_within_s` ago says nothing of its source: it is of a replay.
+    """
+
+    silence_after_s: Annotated[float, Meta(ge=1, le=1e9)] = 600.0
+    live_within_s: Annotated[float, Meta(ge=1, le=1e9)] = 3_600.0
+    lag_messages: Positive = 1_000
+    lag_grows_for_s: Annotated[float, Meta(ge=10, le=1e9)] = 300.0
+    dead_letters: Positive = 10
+    dead_letters_for_s: Annotated[float, Meta(ge=10, le=1e9)] = 300.0
+    down_after_s: Annotated[float, Meta(ge=1, le=1e9)] = 60.0
+
+
 class MonitorsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Which file declares the monitors; none: the one that comes with streamwatch."""
 
@@ -187,6 +203,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     score: ScoreConfig = field(default_factory=ScoreConfig)
     watch: WatchConfig = field(default_factory=WatchConfig)
     alertmanager: AlertmanagerConfig = field(default_factory=AlertmanagerConfig)
+    watchdog: WatchdogConfig = field(default_factory=WatchdogConfig)
     monitors: MonitorsConfig = field(default_factory=MonitorsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)

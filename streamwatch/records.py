@@ -49,6 +49,8 @@ Ticker = Annotated[str, Meta(min_length=1, max_length=16)]
 Instant = Annotated[datetime, Meta(tz=True)]
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 """A count or an offset, small enough for readers whose numbers are floats."""
+Corroboration = Literal["unconfirmed", "corroborated", "retracted"]
+"""One voice or one copied story; independent voices; independent voices that deny it."""
 
 
 class Post(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -106,6 +108,66 @@ class EvidencePost(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     text: str
     sentiment: ShortText
     negative_prob: float
+    author: str | None = None
+    lang: str | None = None
+    cluster: str = ""
+    """Near copies share it."""
+    copies: Count = 1
+    """How many posts of the sample say the same, this one included."""
+
+
+class Phrase(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Words that a group's posts hold more often than was to be expected, and how sure that is (a z-score)."""
+
+    phrase: ShortText
+    posts: Count
+    expected: float
+    z: float
+
+
+class CurvePoint(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one window showed, and what was expected of it."""
+
+    window_end: Instant
+    seen: float
+    expected: float | None
+
+
+class EntityCount(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many posts of the sample speak of an entity, and how many of them are negative."""
+
+    entity: ShortText
+    posts: Count
+    negative: Count
+
+
+class Spread(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who says it, and whether they say it of their own: counts over a sample of the window's driving posts.
+
+    Attributes:
+        sampled: Posts looked at: all of them, or as many as a uniform sample holds.
+        stories: Clusters of near copies among them.
+        largest_story: Posts of the largest cluster.
+        sources: Distinct sources.
+        voices: Independent voices: distinct authors (sources, where none is known) of the stories' first posts.
+        novel: The posts counted by novelty: of the copies of one story the n-th counts 1/n.
+        denials: Independent voices that take the story back.
+    """
+
+    sampled: Count = 0
+    stories: Count = 0
+    largest_story: Count = 0
+    sources: Count = 0
+    voices: Count = 0
+    novel: float = 0.0
+    denials: Count = 0
+
+
+class Brief(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An alert in two or three sentences, in English and Chinese. They say nothing that its fields do not."""
+
+    en: str = ""
+    zh: str = ""
 
 
 class Provenance(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -122,6 +184,11 @@ class Alert(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     The fingerprint is made of monitor, group and onset, so an alert that is sent twice is one alert. `onset` is
     the start of the window that raised it; `seen` and `expected` are of the window `[window_start, window_end)`.
+
+    `corroboration` says whether independent voices report it, and `reasons` why it has its severity. `volumes`
+    counts the group's posts of the last `12h`, `24h`, `3d` and `7d`; `curve` has the last windows. Alerts of one
+    `incident` (an entity and its topics) belong together, and name each other by fingerprint in `related`.
+    `muted_by` names the mute under which an alert is recorded and not posted.
     """
 
     schema: Literal["alert.v1"] = "alert.v1"
@@ -145,6 +212,17 @@ class Alert(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     evidence: list[EvidencePost]
     annotations: dict[str, str]
     provenance: Provenance
+    corroboration: Corroboration = "unconfirmed"
+    reasons: list[str] = field(default_factory=list)
+    spread: Spread = field(default_factory=Spread)
+    phrases: list[Phrase] = field(default_factory=list)
+    curve: list[CurvePoint] = field(default_factory=list)
+    entities: list[EntityCount] = field(default_factory=list)
+    volumes: dict[str, Count] = field(default_factory=dict)
+    brief: Brief = field(default_factory=Brief)
+    incident: str = ""
+    related: list[str] = field(default_factory=list)
+    muted_by: str | None = None
 
 
 RECORDS: dict[str, type[Struct]] = {

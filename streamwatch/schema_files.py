@@ -12,7 +12,21 @@ from pathlib import Path
 
 import msgspec
 
-from streamwatch.records import RECORDS, Alert, EvidencePost, Label, Post, Provenance, Window, json_schema
+from streamwatch.records import (
+    RECORDS,
+    Alert,
+    Brief,
+    CurvePoint,
+    EntityCount,
+    EvidencePost,
+    Label,
+    Phrase,
+    Post,
+    Provenance,
+    Spread,
+    Window,
+    json_schema,
+)
 
 EXAMPLES: dict[str, msgspec.Struct] = {
     "post.v1": Post(
@@ -70,6 +84,10 @@ EXAMPLES: dict[str, msgspec.Struct] = {
                 text="$AAPL halts shipments after battery fires, shares slide",
                 sentiment="negative",
                 negative_prob=0.97,
+                author="1f0c8d3e5a7b9240",
+                lang="en",
+                cluster="3b7e19d0c4a5f682",
+                copies=9,
             )
         ],
         annotations={"summary": "Negative posts about AAPL surge"},
@@ -79,6 +97,23 @@ EXAMPLES: dict[str, msgspec.Struct] = {
             watermark=datetime(2026, 1, 5, 14, 45, tzinfo=UTC),
             source_offsets={"0": 1_203, "1": 1_187},
         ),
+        corroboration="corroborated",
+        reasons=["7 independent voices report it."],
+        spread=Spread(sampled=41, stories=12, largest_story=9, sources=4, voices=7, novel=19.4, denials=0),
+        phrases=[Phrase(phrase="battery fires", posts=23, expected=0.4, z=2.9)],
+        curve=[CurvePoint(window_end=datetime(2026, 1, 5, 14, 45, tzinfo=UTC), seen=0.79, expected=0.22)],
+        entities=[EntityCount(entity="TSM", posts=6, negative=4)],
+        volumes={"12h": 131, "24h": 204, "3d": 466, "7d": 1_020},
+        brief=Brief(
+            en="AAPL: 79% of 52 posts negative in the 15 minutes to 14:45 UTC on 5 January, against 22% expected. "
+            "Corroborated: 7 independent voices in 12 different stories, from 4 sources. "
+            "New in the posts: “battery fires”; also named: TSM (6).",
+            zh="AAPL：截至1月5日14:45（UTC）的15分钟内，52条帖子中79%为负面，预期22%。"
+            "已获印证：7个独立信源、12种不同说法，来自4个平台或媒体。"
+            "新出现的说法：“battery fires”；同时提及：TSM（6）。",
+        ),
+        incident="AAPL",
+        related=["0d4f7a1b92c38e65"],
     ),
 }
 

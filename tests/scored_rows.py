@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -29,6 +30,8 @@ class Row(NamedTuple):
     text: str = "a post"
     entity_sentiments: tuple[str, ...] = ()
     """Of the entities, in order; without them they have the post's."""
+    author: str | None = None
+    intent: str = "inform"
 
 
 def scored(rows: Sequence[Row], partition: int = 0, first_offset: int = 0) -> pa.RecordBatch:
@@ -44,6 +47,7 @@ def _record(row: Row, partition: int, offset: int) -> dict[str, object]:
     return {
         "id": f"{partition}-{offset}",
         "source": row.source,
+        "author": row.author,
         "lang": row.lang,
         "published_at": at,
         "text": row.text,
@@ -62,16 +66,21 @@ def _record(row: Row, partition: int, offset: int) -> dict[str, object]:
                 row.entities, row.entity_sentiments or [row.sentiment] * len(row.entities), strict=True
             )
         ],
-        "novelty": offset + 1_000_000 * partition if row.novelty is None else row.novelty,
+        "novelty": other_words(partition, offset) if row.novelty is None else row.novelty,
         "sentiment": row.sentiment,
         "topic": row.topic,
-        "intent": "inform",
+        "intent": row.intent,
         "sentiment_probs": probs,
         "topic_probs": [],
         "intent_probs": [],
         "model_version": "m1",
         "scored_at": at,
     }
+
+
+def other_words(partition: int, offset: int) -> int:
+    """Return a hash that is near to no other, as that of a post in words of its own."""
+    return int.from_bytes(hashlib.blake2b(f"{partition} {offset}".encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def monitors(**settings: str) -> Monitors:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.ingest.novelty import novelty
+from streamwatch.ingest.novelty import differing_bits, novelty
 
 
 def of(*texts: str | None) -> list[int]:
@@ -62,11 +63,31 @@ def test_masked_contacts_do_not_tell_copies_apart() -> None:
 
 def test_hashes_stay_the_same_over_versions() -> None:
     assert of("Apple falls", "苹果", "", None) == [
-        -3_759_618_213_143_991_158,
-        6_402_833_447_412_469_453,
-        -1_970_711_489_451_281_740,
-        -1_970_711_489_451_281_740,
+        1_836_269_132_577_926_752,
+        6_575_426_603_358_871_839,
+        -6_623_679_332_768_512_872,
+        -6_623_679_332_768_512_872,
     ]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "most_bits", "least_bits"),
+    [
+        (
+            "Apple halts shipments after battery fires, shares slide 5%",
+            "BREAKING: Apple halts shipments after battery fires, shares slide 5% (wire)",
+            10,
+            1,
+        ),
+        ("苹果公司因电池起火暂停发货，股价下跌5%", "快讯：苹果公司因电池起火暂停发货，股价下跌5%！", 10, 1),
+        ("Apple halts shipments after battery fires", "Tesla recalls cars over its brakes", 64, 20),
+        ("苹果公司因电池起火暂停发货", "特斯拉因刹车问题召回汽车", 64, 20),
+        ("Apple shares rise 5% today", "Apple shares fall 5% today", 64, 11),
+    ],
+)
+def test_near_copies_differ_in_few_bits(one: str, other: str, most_bits: int, least_bits: int) -> None:
+    first, second = np.array(of(one, other))
+    assert least_bits <= differing_bits(first, second) <= most_bits
 
 
 @settings(deadline=None)

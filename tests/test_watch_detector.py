@@ -11,7 +11,8 @@ from streamwatch.watch.groups import SUMS
 from streamwatch.watch.shares import NetSentimentDetector, ShareDetector
 from streamwatch.watch.surprise import MOST, beta_binomial, negative_binomial, normal_below
 
-PACE = Pace(hop_us=1, panes=4, half_life_hops=400.0)
+HOP_US = 300_000_000
+PACE = Pace(hop_us=HOP_US, panes=4, half_life_hops=400.0)
 rng = np.random.default_rng
 
 
@@ -27,7 +28,7 @@ def run(detector: Detector, panes: list[np.ndarray]) -> list[Verdict]:
     for end in range(1, len(panes) + 1):
         window = sum(panes[max(0, end - 4) : end], np.zeros_like(panes[0]))
         earlier = sum(panes[max(0, end - 8) : max(0, end - 4)], np.zeros_like(panes[0])) if end >= 8 else None
-        verdicts.append(detector.update(Observed(window, earlier, np.arange(window.shape[1])), end))
+        verdicts.append(detector.update(Observed(window, earlier, np.arange(window.shape[1])), end * HOP_US))
     return verdicts
 
 
@@ -88,8 +89,8 @@ def test_a_morning_that_lifts_all_keys_is_not_a_surge_but_one_key_alone_is() -> 
     alone = [sums(np.where(np.arange(30) == 7, random.poisson(20.0, 30), random.poisson(2.0, 30))) for _ in range(4)]
     assert max(verdict.surprise.max() for verdict in run(CountDetector(COUNT, PACE), night + morning)[40:]) < 4
     surge = run(CountDetector(COUNT, PACE), night + alone)[-1]
-    assert surge.surprise[7] > 8
-    assert np.delete(surge.surprise, 7).max() < 4
+    assert surge.surprise[7] > 3
+    assert np.delete(surge.surprise, 7).max() < 2
 
 
 @pytest.mark.parametrize("detector", [CountDetector(NEGATIVE, PACE), ShareDetector(PACE), NetSentimentDetector(PACE)])
@@ -99,10 +100,10 @@ def test_a_surge_is_seen_and_does_not_raise_its_own_bar(detector: Detector) -> N
     surge = [sums(np.full(5, 20), np.array([18, 2, 2, 2, 2]), np.array([0, 5, 5, 5, 5])) for _ in range(20)]
     verdicts = run(detector, calm + surge)
     before, peak, held = verdicts[59], verdicts[63], verdicts[79]
-    assert peak.surprise[0] > 6
-    assert peak.surprise[1:].max() < 3
+    assert peak.surprise[0] > 3
+    assert peak.surprise[1:].max() < 2
     assert peak.expected[0] == pytest.approx(before.expected[0], abs=0.3 * abs(before.expected[0]) + 0.05)
-    assert held.surprise[0] > 3, "sixteen hops later it is still far from usual"
+    assert held.surprise[0] > 2, "sixteen hops later it is still far from usual"
 
 
 def test_there_is_no_verdict_before_two_windows_of_history() -> None:
@@ -115,6 +116,6 @@ def test_a_new_key_is_judged_by_the_others() -> None:
     detector = CountDetector(COUNT, PACE)
     run(detector, [sums(random.poisson(3.0, 20)) for _ in range(40)])
     window = sums(np.array([*random.poisson(12.0, 20), 60, 2]))
-    verdict = detector.update(Observed(window, None, np.arange(22)), 41)
-    assert verdict.surprise[20] > 6
-    assert verdict.surprise[21] < 4
+    verdict = detector.update(Observed(window, None, np.arange(22)), 41 * HOP_US)
+    assert verdict.surprise[20] > 3
+    assert verdict.surprise[21] < 2

@@ -54,7 +54,7 @@ def test_the_default_file_is_good_and_named_without_a_folder() -> None:
         ("for =", "average_run_length = 2\nfor =", "monitor[0].average_run_length", ">= 10"),
         ("{group}", "{company}", "monitor[0].annotations.summary", "a text with only monitor, group"),
         ("{group}", "{seen:%Q", "monitor[0].annotations.summary", "a text with only monitor, group"),
-        ("[[monitor]]", "[settings]\na = 1\n[[monitor]]", "settings", "[[monitor]] tables only"),
+        ("[[monitor]]", "[settings]\na = 1\n[[monitor]]", "settings", "[[monitor]] and [[mute]] tables only"),
     ],
 )
 def test_a_wrong_value_names_file_key_found_and_expected(before: str, after: str, key: str, expected: str) -> None:

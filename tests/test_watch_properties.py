@@ -58,6 +58,8 @@ row = st.builds(
     source=st.sampled_from(["wire", "forum"]),
     p_negative=st.sampled_from([None, 0.3, 0.9]),
     novelty=st.sampled_from([None, 7]),
+    text=st.sampled_from(["a post", "fires spread in shops", "the maker denies it", "电池起火暂停发货"]),
+    author=st.sampled_from([None, "jo", "ann", "bo"]),
 )
 partitions = st.tuples(st.lists(row, max_size=30), st.lists(row, max_size=30))
 roughly_ordered = partitions.map(lambda both: tuple(sorted(rows, key=lambda row: row.minute // 20) for rows in both))

@@ -13,15 +13,18 @@ import typer
 from streamwatch import __version__
 from streamwatch.cli import (
     alerts,
+    backtest,
     broker,
     deadletters,
     demo,
     explain,
     models,
+    prove,
     query,
     replay,
     run,
     score,
+    spikes,
     status,
     windows,
 )
@@ -40,6 +43,9 @@ COMMANDS = {
     "query": query,
     "alerts": alerts,
     "windows": windows,
+    "spikes": spikes,
+    "prove": prove,
+    "backtest": backtest,
     "status": status,
     "broker": broker,
 }

@@ -1,4 +1,4 @@
-"""WATCH's snapshots, beside the tables: written whole or not at all."""
+"""WATCH's snapshots and history, beside the tables: files that are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ class Checkpoints:
     Args:
         url: Root of the store, the same as for the tables.
         storage_options: As for the tables, in the names of AWS; what is left out comes from the environment.
+        folder: Where they lie under the root.
 
     Raises:
         StoreError: The address is of no kind that is known.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url: str, storage_options: Mapping[str, str] | None = None, *, folder: str = FOLDER) -> None:
         self._local = not re.match(r"[a-z][a-z0-9+.-]*://", url) or url.startswith("file://")
         try:
             self._files, root = _file_system(url, storage_options or {}, local=self._local)
         except (pa.ArrowException, OSError, ValueError) as error:
             message = f"store {url}: {error}"
             raise StoreError(message) from error
-        self._folder = PurePosixPath(root) / FOLDER
+        self._folder = PurePosixPath(root) / folder
 
     def write(self, name: str, data: bytes) -> None:
         """Write a snapshot; when this returns it is on disk, or acknowledged by the object store.

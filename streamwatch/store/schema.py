@@ -64,6 +64,9 @@ ALERTS_SCHEMA = pa.schema(
         _required("negative", pa.int64()),
         ("evidence", pa.list_(pa.string())),
         ("provenance", PROVENANCE),
+        ("corroboration", pa.string()),
+        ("incident", pa.string()),
+        ("muted_by", pa.string()),
         _required("record", pa.string()),
         VERSION,
     ]

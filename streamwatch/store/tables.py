@@ -53,7 +53,7 @@ class Tables:
     def transactions(self, table: str) -> dict[str, int]:
         """Return the last version of every transaction id of a table; none if the table is not there yet."""
         table_spec(table)
-        with _store_errors(table):
+        with store_errors(table):
             handle = self._open(table)
             return {} if handle is None else _transactions(handle, table)
 
@@ -78,11 +78,11 @@ class Tables:
             StoreError: The table has other columns; or it already holds one of these transactions, because someone
                 else writes too or an earlier try did succeed. Start again from `transactions`.
         """
-        with _store_errors(table):
+        with store_errors(table):
             data = data.cast(table_spec(table).schema)
         back_off_s = FIRST_BACK_OFF_S
         for attempt in range(1, COMMIT_TRIES + 1):
-            with _store_errors(table):
+            with store_errors(table):
                 try:
                     return self._commit(table, data, transactions, expected)
                 except CommitFailedError as error:
@@ -121,14 +121,14 @@ class Tables:
     def rows(self, table: str) -> int:
         """Return how many rows a table has, all versions counted; read from the log alone."""
         table_spec(table)
-        with _store_errors(table):
+        with store_errors(table):
             handle = self._open(table)
             return 0 if handle is None else handle.count()
 
     def scan(self, table: str) -> pl.LazyFrame:
         """Return every row of a table, all versions; empty with the right columns while the table is not there."""
         spec = table_spec(table)
-        with _store_errors(table):
+        with store_errors(table):
             handle = self._open(table)
             if handle is None:
                 return _empty(spec.schema)
@@ -162,7 +162,7 @@ class Tables:
             StoreError: The store refuses. The rows are safe and the next call tries again.
         """
         table_spec(table)
-        with _store_errors(table):
+        with store_errors(table):
             handle = self._open(table)
             if handle is None:
                 return
@@ -253,7 +253,7 @@ def _empty(schema: pa.Schema) -> pl.LazyFrame:
 
 
 @contextmanager
-def _store_errors(table: str) -> Iterator[None]:
+def store_errors(table: str) -> Iterator[None]:
     """Turn what the store and its libraries raise into a StoreError that names the table."""
     try:
         yield

@@ -11,10 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import msgspec
 
 from streamwatch.config import AlertmanagerConfig
 from streamwatch.errors import AlertmanagerError, ConfigError
-from streamwatch.records import Alert
+from streamwatch.records import Alert, EvidencePost
 
 logger = logging.getLogger(__name__)
 
@@ -27,12 +28,24 @@ EVIDENCE_CHARS = 200
 
 
 class Entry:
-    """An alert in hand: when it is due, by `time.monotonic()`, and the version that was acknowledged."""
+    """An alert in hand: when it is due, by `time.monotonic()`, and the version that was acknowledged.
+
+    `outdated` are versions whose severity, which is a label, was another: to Alertmanager they are other alerts, and
+    they are ended with the next post.
+    """
 
     def __init__(self, alert: Alert) -> None:
         self.alert = alert
         self.due = 0.0
         self.acknowledged: Alert | None = None
+        self.outdated: list[Alert] = []
+
+    def take(self, alert: Alert) -> None:
+        """Go on with a new version, due at once."""
+        if alert.severity != self.alert.severity:
+            self.outdated.append(self.alert)
+        self.alert = alert
+        self.due = 0.0
 
 
 class Alertmanager:
@@ -65,13 +78,22 @@ class Alertmanager:
             self._thread.start()
 
     def put(self, alert: Alert) -> None:
-        """Take an alert, or a new version of one, to post it at once."""
+        """Take an alert, or a new version of one, to post it at once.
+
+        One that is muted is not posted; if it was, before its mute began, it is ended.
+        """
         if self._thread is None:
             return
         with self._changed:
-            entry = self._entries.setdefault(alert.fingerprint, Entry(alert))
-            entry.alert = alert
-            entry.due = 0.0
+            entry = self._entries.get(alert.fingerprint)
+            if alert.muted_by and entry is None:
+                return
+            if alert.muted_by:
+                alert = msgspec.structs.replace(alert, status="resolved", ended_at=alert.updated_at)
+            if entry is None:
+                self._entries[alert.fingerprint] = Entry(alert)
+            else:
+                entry.take(alert)
             self._changed.notify_all()
 
     @property
@@ -95,12 +117,13 @@ class Alertmanager:
         with httpx.Client(base_url=self._config.url, timeout=self._config.timeout_s) as client:
             while (due := self._next()) is not None:
                 versions = [entry.alert for entry in due]
+                outdated = [list(entry.outdated) for entry in due]
                 try:
-                    self._post(client, versions)
+                    self._post(client, versions, [alert for alerts in outdated for alert in alerts])
                 except (httpx.HTTPError, AlertmanagerError) as error:
                     self._failed(error)
                 else:
-                    self._acknowledged(due, versions)
+                    self._acknowledged(due, versions, outdated)
 
     def _next(self) -> list[Entry] | None:
         """Wait until alerts are due and return them; None when it is time to stop."""
@@ -121,8 +144,10 @@ class Alertmanager:
         idle = all(entry.acknowledged is entry.alert for entry in self._entries.values())
         return idle or now >= self._closing_at
 
-    def _post(self, client: httpx.Client, alerts: Iterable[Alert]) -> None:
+    def _post(self, client: httpx.Client, alerts: Iterable[Alert], outdated: Iterable[Alert]) -> None:
+        now = datetime.now(UTC)
         bodies = [post_body(alert, self._ends_at(alert)) for alert in alerts]
+        bodies += [post_body(alert, max(now, alert.onset)) for alert in outdated]
         response = client.post(PATH, json=bodies)
         if response.is_client_error and len(bodies) > 1:
             responses = [client.post(PATH, json=[body]) for body in bodies]
@@ -143,13 +168,14 @@ class Alertmanager:
         alive = timedelta(seconds=ALIVE_INTERVALS * self._config.repost_every_s + self._config.timeout_s)
         return alert.ended_at or max(datetime.now(UTC), alert.onset) + alive
 
-    def _acknowledged(self, entries: list[Entry], versions: list[Alert]) -> None:
+    def _acknowledged(self, entries: list[Entry], versions: list[Alert], outdated: list[list[Alert]]) -> None:
         with self._changed:
             if self._backoff_s:
                 logger.info("Alertmanager answers again", extra={"url": self._config.url})
             self._backoff_s = 0.0
-            for entry, alert in zip(entries, versions, strict=True):
+            for entry, alert, ended in zip(entries, versions, outdated, strict=True):
                 entry.acknowledged = alert
+                entry.outdated = entry.outdated[len(ended) :]
                 if entry.alert is not alert:
                     continue
                 entry.due = time.monotonic() + self._config.repost_every_s
@@ -166,12 +192,16 @@ class Alertmanager:
 
 
 def post_body(alert: Alert, ends_at: datetime) -> dict[str, Any]:
-    """Return an alert as the v2 API takes it: its labels name it, its annotations tell it."""
+    """Return an alert as the v2 API takes it: its labels name it, its annotations tell it.
+
+    Alerts of one `incident` are one page where a route of Alertmanager groups by that label.
+    """
     alert_labels = {
         "alertname": alert.monitor,
         "group": alert.group,
         "group_by": alert.group_by,
         "severity": alert.severity,
+        "incident": alert.incident,
         "fingerprint": alert.fingerprint,
     }
     annotations = {
@@ -179,12 +209,22 @@ def post_body(alert: Alert, ends_at: datetime) -> dict[str, Any]:
         "expected": f"{alert.expected:.3g}",
         "posts": f"{alert.count} ({alert.negative} negative)",
         "window": f"{alert.window_start.isoformat()} to {alert.window_end.isoformat()}",
-        "evidence": "\n".join(f"{post.source}: {post.text[:EVIDENCE_CHARS]}" for post in alert.evidence),
+        "brief": alert.brief.en,
+        "brief_zh": alert.brief.zh,
+        "corroboration": alert.corroboration if alert.spread.sampled else "",
+        "reasons": " ".join(alert.reasons),
+        "related": " ".join(alert.related),
+        "evidence": "\n".join(_evidence_line(post) for post in alert.evidence),
         **alert.annotations,
     }
     return {
-        "labels": alert_labels,
+        "labels": {name: text for name, text in alert_labels.items() if text},
         "annotations": {name: text for name, text in annotations.items() if text},
         "startsAt": alert.onset.isoformat(),
         "endsAt": ends_at.isoformat(),
     }
+
+
+def _evidence_line(post: EvidencePost) -> str:
+    copies = f" ({post.copies} alike)" if post.copies > 1 else ""
+    return f"{post.source}{copies}: {post.text[:EVIDENCE_CHARS]}"

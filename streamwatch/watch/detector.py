@@ -8,6 +8,9 @@ bar, and what surprised is learned clipped or at reduced weight. There is no ver
 whole window of history lies before the judged one: two window lengths after the first row. From then on the
 variance of what is expected carries how little is known yet. A key that is new has a history of zeros as long as
 the monitor's, and shares the monitor-wide level.
+
+Every detector is a model of its measure (counts.py, shares.py) with a rhythm (seasonal.py), whose surprise is
+calibrated by what the key's own past has shown (combined.py, extremes.py, shift.py).
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from streamwatch.watch.baseline import Decayed
+from streamwatch.watch.baseline import Memory
 from streamwatch.watch.groups import SUMS
 
 Floats = npt.NDArray[np.float64]
@@ -53,9 +56,9 @@ class Verdict(NamedTuple):
 class Detector(Protocol):
     """What every detector does."""
 
-    pasts: tuple[Decayed, ...]
+    pasts: tuple[Memory, ...]
     """What it remembers of every key."""
-    common: tuple[Decayed, ...]
+    common: tuple[Memory, ...]
     """What it remembers of all keys together; one column of sums each."""
 
     def update(self, observed: Observed, at_us: int) -> Verdict:
@@ -64,11 +67,28 @@ class Detector(Protocol):
 
 
 class Pace(NamedTuple):
-    """The measures of a monitor's time: hop, panes of a window, half-life of the baseline in hops."""
+    """The measures of a monitor's time.
+
+    Attributes:
+        hop_us: The hop.
+        panes: Hops of a window.
+        half_life_hops: Half-life of the baseline.
+        silence_is_zero: Whether hops that brought nothing count as zeros; if not, nothing is known of them.
+    """
 
     hop_us: int
     panes: int
     half_life_hops: float
+    silence_is_zero: bool = True
+
+    @property
+    def length_us(self) -> int:
+        """Length of the window."""
+        return self.hop_us * self.panes
+
+    def hops(self, span_us: int, windows: int) -> int:
+        """Return how many hops a span has, at least those of so many windows."""
+        return max(round(span_us / self.hop_us), windows * self.panes)
 
     def independent(self, samples: float) -> float:
         """Return how many windows that do not overlap a number of windows one hop apart is worth."""

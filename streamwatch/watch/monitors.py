@@ -1,4 +1,4 @@
-"""The monitors file: what to watch, in TOML that reads like alerting rules.
+"""The monitors file: what to watch, and when to be quiet, in TOML that reads like alerting rules.
 
 Read once into frozen classes. An unknown key, a wrong value or a template that cannot be filled in is a
 `ConfigError` that names the file and the key, such as `monitor[2].window` (the first monitor is number 0).
@@ -20,6 +20,8 @@ from msgspec import Meta, Struct, field
 
 from streamwatch.errors import ConfigError
 from streamwatch.records import ShortText
+from streamwatch.watch.declared import convert
+from streamwatch.watch.mutes import Mute, parse_mutes
 
 Dimension = Literal["all", "entity", "topic", "intent", "source", "lang"]
 Measure = Literal["negative_share", "negative_count", "net_sentiment", "volume"]
@@ -32,7 +34,7 @@ DEFAULT_FILE = "monitors.toml"
 TEMPLATE_SAMPLE: dict[str, Any] = {
     "monitor": "m", "group": "g", "group_by": "entity", "measure": "volume", "severity": "warning", "seen": 1.0,
     "expected": 1.0, "surprise": 1.0, "count": 1, "negative": 1, "window": "1h", "onset": "t", "window_start": "t",
-    "window_end": "t",
+    "window_end": "t", "corroboration": "unconfirmed", "incident": "g", "brief": "b", "brief_zh": "b",
 }  # fmt: skip
 """What an annotation may name in braces."""
 
@@ -94,11 +96,13 @@ class Monitors(Struct, frozen=True):
     """What a monitors file declares."""
 
     monitors: tuple[Monitor, ...]
+    mutes: tuple[Mute, ...] = ()
 
     @property
     def hash(self) -> str:
         """16 hexadecimal digits of the content, whatever its layout and comments."""
-        return _hash("".join(monitor.hash for monitor in self.monitors).encode())
+        mutes = [_hash(msgspec.json.encode(mute)) for mute in self.mutes]
+        return _hash("".join([*(monitor.hash for monitor in self.monitors), *mutes]).encode())
 
 
 def load_monitors(file: Path | None) -> Monitors:
@@ -134,9 +138,9 @@ def parse_monitors(text: str, place: str) -> Monitors:
         settings = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(place, "(file)", str(error), "valid TOML") from error
-    unknown = sorted(settings.keys() - {"monitor"})
+    unknown = sorted(settings.keys() - {"monitor", "mute"})
     if unknown:
-        raise ConfigError(place, unknown[0], "an unknown key", "[[monitor]] tables only")
+        raise ConfigError(place, unknown[0], "an unknown key", "[[monitor]] and [[mute]] tables only")
     rules = settings.get("monitor")
     if not isinstance(rules, list) or not rules or not all(isinstance(rule, dict) for rule in rules):
         raise ConfigError(place, "monitor", rules, "at least one [[monitor]] table")
@@ -145,7 +149,7 @@ def parse_monitors(text: str, place: str) -> Monitors:
     for index, name in enumerate(names):
         if name in names[:index]:
             raise ConfigError(place, f"monitor[{index}].name", name, "a name that no other monitor has")
-    return Monitors(monitors)
+    return Monitors(monitors, parse_mutes(settings.get("mute", []), place))
 
 
 def _monitor(rule: dict[str, Any], key: str, place: str) -> Monitor:
@@ -155,29 +159,13 @@ def _monitor(rule: dict[str, Any], key: str, place: str) -> Monitor:
             values[name] = _duration(rule[name], f"{key}.{name}", place)
     if isinstance(rule.get("group_by"), str):
         values["group_by"] = [rule["group_by"]]
-    try:
-        monitor = msgspec.convert(values, Monitor)
-    except msgspec.ValidationError as error:
-        raise _config_error(error, rule, key, place) from error
+    expected = {
+        "group_by": f"one or two of: {', '.join(get_args(Dimension))}",
+        "measure": f"one of: {', '.join(get_args(Measure))}",
+    }
+    monitor = convert(values, Monitor, rule=rule, key=key, place=place, expected=expected)
     _check(monitor, rule, key, place)
     return monitor
-
-
-def _config_error(error: msgspec.ValidationError, rule: dict[str, Any], key: str, place: str) -> ConfigError:
-    reason, _, where = str(error).partition(" - at `")
-    name = where.rstrip("`").removeprefix("$").lstrip(".").partition("[")[0].partition(".")[0]
-    if "unknown field" in reason:
-        known = ", ".join(item.encode_name for item in msgspec.structs.fields(Monitor))
-        return ConfigError(place, f"{key}.{reason.split('`')[1]}", "an unknown key", f"one of: {known}")
-    if "missing required field" in reason:
-        return ConfigError(place, f"{key}.{reason.split('`')[1]}", "nothing", "a value")
-    if name == "group_by":
-        expected = f"one or two of: {', '.join(get_args(Dimension))}"
-    elif name == "measure":
-        expected = f"one of: {', '.join(get_args(Measure))}"
-    else:
-        expected = reason.removeprefix("Expected ").replace("`", "")
-    return ConfigError(place, f"{key}.{name}", rule.get(name), expected)
 
 
 def _check(monitor: Monitor, rule: dict[str, Any], key: str, place: str) -> None:

@@ -12,22 +12,23 @@ from msgspec import Struct
 from streamwatch.errors import StoreError
 from streamwatch.records import Alert
 from streamwatch.watch.alerts import OpenAlert
-from streamwatch.watch.baseline import Decayed
+from streamwatch.watch.baseline import Memory
 from streamwatch.watch.frames import pack_frame, unpack_frame
 from streamwatch.watch.grouping import Grouping, GroupingKey
 from streamwatch.watch.groups import SUMS
 from streamwatch.watch.keys import Keys
 from streamwatch.watch.origins import Origins
+from streamwatch.watch.phrases import Background
 from streamwatch.watch.tracks import Track
 from streamwatch.watch.windows import ClosedPanes, Pane
 
-VERSION = 1
+VERSION = 2
 
 
 class PastState(Struct):
-    """Decayed sums: 64-bit floats, row by row."""
+    """A part of a detector's memory: what holds for all keys, and its columns as floats, row by row."""
 
-    weight: float
+    totals: list[float]
     at_us: int | None
     sums: bytes
 
@@ -43,6 +44,7 @@ class TrackState(Struct):
     pasts: list[PastState]
     common: list[PastState]
     alerts: dict[str, OpenAlert]
+    curves: bytes
 
 
 class GroupingState(Struct):
@@ -54,7 +56,11 @@ class GroupingState(Struct):
     last_us: list[int]
     open: bytes
     closed: bytes
-    evidence: bytes
+    samples: bytes
+    common: bytes
+    volumes: bytes
+    background: Background
+    learned_us: int | None
     origins: Origins
     visited_us: int | None
     closed_until_us: int
@@ -103,7 +109,11 @@ def grouping_state(grouping: Grouping) -> GroupingState:
         last_us=grouping.keys.last_us.tolist(),
         open=pack_frame(grouping.open.whole()),
         closed=pack_frame(_closed_frame(grouping.closed)),
-        evidence=pack_frame(grouping.evidence.whole()),
+        samples=pack_frame(grouping.samples.whole()),
+        common=pack_frame(grouping.common.whole()),
+        volumes=pack_frame(grouping.volumes.whole()),
+        background=grouping.background,
+        learned_us=grouping.learned_us,
         origins=grouping.origins,
         visited_us=grouping.visited_us,
         closed_until_us=grouping.closed_until_us,
@@ -116,7 +126,11 @@ def restore_grouping(grouping: Grouping, state: GroupingState) -> None:
     grouping.keys = Keys(state.names, state.last_us)
     grouping.open.restore(unpack_frame(state.open))
     grouping.closed = _closed_panes(unpack_frame(state.closed))
-    grouping.evidence.restore(unpack_frame(state.evidence))
+    grouping.samples.restore(unpack_frame(state.samples))
+    grouping.common.restore(unpack_frame(state.common))
+    grouping.volumes.restore(unpack_frame(state.volumes), len(grouping.keys))
+    grouping.background = state.background
+    grouping.learned_us = state.learned_us
     grouping.origins = state.origins
     grouping.visited_us = state.visited_us
     grouping.closed_until_us = state.closed_until_us
@@ -146,6 +160,7 @@ def _track_state(track: Track) -> TrackState:
         pasts=[_past_state(past) for past in track.detector.pasts],
         common=[_past_state(past) for past in track.detector.common],
         alerts=track.book.open,
+        curves=pack_frame(track.curves.whole()),
     )
 
 
@@ -158,15 +173,21 @@ def _restore_track(track: Track, state: TrackState, grouping: Grouping) -> None:
     for past, kept in zip(track.detector.common, state.common, strict=True):
         _restore_past(past, kept)
     track.book.open = state.alerts
+    track.curves.restore(unpack_frame(state.curves))
 
 
-def _past_state(past: Decayed) -> PastState:
-    return PastState(past.weight, past.at_us, past.sums.astype("<f8").tobytes())
+def _past_state(past: Memory) -> PastState:
+    return PastState(past.totals.tolist(), past.at_us, past.sums.astype(_little(past)).tobytes())
 
 
-def _restore_past(past: Decayed, state: PastState) -> None:
-    past.weight, past.at_us = state.weight, state.at_us
-    past.sums = np.frombuffer(state.sums, "<f8").astype(np.float64).reshape(len(past.sums), -1)
+def _restore_past(past: Memory, state: PastState) -> None:
+    past.totals, past.at_us = np.array(state.totals), state.at_us
+    columns = np.frombuffer(state.sums, _little(past)).astype(past.sums.dtype)
+    past.sums = columns.reshape(len(past.sums), -1)
+
+
+def _little(past: Memory) -> np.dtype[np.generic]:
+    return past.sums.dtype.newbyteorder("<")
 
 
 def _closed_frame(closed: ClosedPanes) -> pl.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from streamwatch.records import Alert, Window
 from streamwatch.watch.alerts import AlertBook, Reading, Support
 from streamwatch.watch.counts import CountDetector
+from streamwatch.watch.curves import Curves
 from streamwatch.watch.detector import COUNT, NEGATIVE, Detector, Ints, Observed, Pace, Verdict
 from streamwatch.watch.instants import NEVER, from_us, span_us
 from streamwatch.watch.keys import Keys
 from streamwatch.watch.monitors import Monitor
+from streamwatch.watch.mutes import Mute
 from streamwatch.watch.shares import NetSentimentDetector, ShareDetector
 from streamwatch.watch.windows import ClosedPanes, Sliding
 
@@ -42,9 +45,10 @@ class Track:
     Args:
         monitor: The monitor.
         since_us: Windows that start before are left out: what a monitor that joined later cannot know.
+        mutes: Alerts that match one are recorded and not posted.
     """
 
-    def __init__(self, monitor: Monitor, since_us: int = NEVER) -> None:
+    def __init__(self, monitor: Monitor, since_us: int = NEVER, mutes: tuple[Mute, ...] = ()) -> None:
         self.monitor = monitor
         self.since_us = since_us
         self.first_us: int | None = None
@@ -52,16 +56,17 @@ class Track:
         self.window = Sliding(self.length_us, since_us)
         self.earlier = Sliding(self.length_us, since_us)
         self.detector = make_detector(monitor)
-        self.book = AlertBook(monitor)
+        self.curves = Curves(span_us(monitor.hop))
+        self.book = AlertBook(monitor, mutes)
 
-    def step(self, end_us: int, keys: Keys, panes: ClosedPanes, support: Support) -> Step:
+    def step(self, end_us: int, keys: Keys, panes: ClosedPanes, support: Callable[[Collection[str]], Support]) -> Step:
         """Close the windows that end at an instant.
 
         Args:
             end_us: A multiple of the hop, after the last.
             keys: The groups.
             panes: The closed panes up to this instant.
-            support: For the alerts.
+            support: For the alerts of some groups.
         """
         self._see_first(end_us, panes)
         for sliding in (self.window, self.earlier):
@@ -74,8 +79,10 @@ class Track:
         active = np.flatnonzero(window[COUNT])
         active = active[keys.by_name(active)]
         verdict = self.detector.update(Observed(window, earlier if known else None, active), end_us)
+        self.curves.add(end_us, active, verdict.measure, verdict.expected)
         readings = self._readings(verdict, window, active, keys)
-        alerts = self.book.step(end_us, readings, support) if readings or self.book.open else []
+        concerned = {*readings, *self.book.open}
+        alerts = self.book.step(end_us, readings, support(concerned)) if concerned else []
         return Step(end_us, self.monitor.name, self._windows(end_us, verdict, window, active, keys), alerts)
 
     def keep(self, keys: Ints, known: int) -> None:
@@ -91,6 +98,7 @@ class Track:
         for past in self.detector.pasts:
             past.grow(known)
             past.keep(keys)
+        self.curves.keep(keys, known)
 
     def _see_first(self, end_us: int, panes: ClosedPanes) -> None:
         if self.first_us is None:

@@ -1,8 +1,9 @@
 """The watch: scored rows in, closed windows and alerts out.
 
-A post's way: `Watch.apply` finds its pane and groups (groups.py) and adds it to partial sums (panes.py);
-`Watch.close` closes what the watermark passed (watermark.py): every monitor (tracks.py) lets its window hop
-(windows.py), a detector judges it (counts.py, shares.py), and an alert lives from it (alerts.py).
+A post's way: `Watch.apply` finds its pane and groups (groups.py), adds it to partial sums (panes.py) and perhaps to a
+sample (samples.py); `Watch.close` closes what the watermark passed (watermark.py): every monitor (tracks.py) lets its
+window hop (windows.py), a detector judges it (counts.py, shares.py), and an alert lives from it (alerts.py), explained
+by the sampled posts (evidence.py) and joined with those it belongs to (incidents.py).
 
 Everything here is pure: no I/O, no clock. The output depends on the rows of each source partition and their order
 there, not on how they were cut into micro-batches, nor on how partitions interleave (as long as no partition that
@@ -11,7 +12,7 @@ was called idle brings more).
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,9 +21,10 @@ import pyarrow as pa
 
 from streamwatch.config import WatchConfig
 from streamwatch.records import Alert, Window
-from streamwatch.watch.alerts import abandon
+from streamwatch.watch.alerts import OpenAlert, abandon
 from streamwatch.watch.grouping import Grouping, GroupingKey
-from streamwatch.watch.groups import read_entities, read_posts
+from streamwatch.watch.groups import read_entities, read_posts, read_texts
+from streamwatch.watch.incidents import Incidents
 from streamwatch.watch.instants import NEVER, from_us, to_us
 from streamwatch.watch.monitors import Monitors
 from streamwatch.watch.snapshot import (
@@ -60,6 +62,7 @@ class Watch:
         self.late_posts = 0
         """Rows that came after the watermark had passed a pane they belong to. They are not in its windows."""
         self._groupings = _groupings(monitors, {})
+        self._incidents = Incidents()
 
     def assign(self, partitions: Collection[int]) -> None:
         """Say which source partitions there are: those that gave nothing yet hold windows open until idle."""
@@ -82,6 +85,7 @@ class Watch:
         if self._marks.stage is not None:
             passed = passed.clip(lower_bound=self._marks.stage)
         entities = read_entities(batch)
+        texts = read_texts(batch, entities)
         late = pl.repeat(value=False, n=posts.height, eager=True)
         for grouping in self._groupings:
             hop = grouping.key.hop_us
@@ -90,7 +94,7 @@ class Watch:
             late |= too_late
             on_time = posts.with_columns(pane).filter(~too_late) if too_late.any() else posts.with_columns(pane)
             if on_time.height:
-                grouping.apply(on_time, entities, batch)
+                grouping.apply(on_time, entities, texts, batch)
         self.late_posts += int(late.sum())
 
     def heartbeat(self, partition: int, instant: datetime) -> None:
@@ -111,10 +115,11 @@ class Watch:
         steps.sort(key=_order)
         abandoned = [abandon(alert, watermark_us) for alert in self._abandoned]
         self._abandoned = []
-        return Closed(
-            [window for step in steps for window in step.windows],
-            [*abandoned, *(alert for step in steps for alert in step.alerts)],
-        )
+        alerts = self._incidents.relate([alert for step in steps for alert in step.alerts])
+        for entry in self._open_alerts():
+            if entry.told:
+                entry.told = self._incidents.firing[entry.told.fingerprint]
+        return Closed([window for step in steps for window in step.windows], [*abandoned, *alerts])
 
     def snapshot(self) -> bytes:
         """Return the whole state: `restore` goes on from it as if there had been no break."""
@@ -156,6 +161,7 @@ class Watch:
                 restore_grouping(grouping, by_key[grouping.key])
         now = {(GroupingKey.of(monitor), monitor.name, monitor.hash) for monitor in monitors.monitors}
         orphans = [track for key, track in kept.items() if key not in now]
+        self._incidents = Incidents(self.firing)
         told = [entry.told for track in orphans for _, entry in sorted(track.alerts.items()) if entry.told]
         self._abandoned = [*state.abandoned, *told]
 
@@ -178,9 +184,12 @@ class Watch:
     @property
     def firing(self) -> list[Alert]:
         """The alerts that are firing, as they were last told, by fingerprint: what to post again after a restart."""
-        books = (track.book for grouping in self._groupings for track in grouping.tracks)
-        told = (entry.told for book in books for entry in book.open.values())
+        told = (entry.told for entry in self._open_alerts())
         return sorted((alert for alert in told if alert is not None), key=lambda alert: alert.fingerprint)
+
+    def _open_alerts(self) -> Iterator[OpenAlert]:
+        books = (track.book for grouping in self._groupings for track in grouping.tracks)
+        return (entry for book in books for entry in book.open.values())
 
     @property
     def pane_rows(self) -> int:
@@ -193,7 +202,7 @@ def _groupings(monitors: Monitors, since_us: dict[str, int]) -> list[Grouping]:
     """Return the groupings of all monitors; `since_us` says from when those that join later count."""
     members: dict[GroupingKey, list[Track]] = {}
     for monitor in monitors.monitors:
-        track = Track(monitor, since_us.get(monitor.name, NEVER))
+        track = Track(monitor, since_us.get(monitor.name, NEVER), monitors.mutes)
         members.setdefault(GroupingKey.of(monitor), []).append(track)
     return [Grouping(key, tracks, monitors.hash) for key, tracks in members.items()]
 

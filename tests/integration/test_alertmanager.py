@@ -213,6 +213,39 @@ def test_an_alert_of_the_past_is_posted_kept_alive_and_resolved(
     assert one.fingerprint not in server.alerts()
 
 
+def test_a_raised_severity_ends_the_alert_of_the_old_label(
+    poster: Alertmanager, server: Server, receiver: Receiver
+) -> None:
+    #  warning ──▶ critical: the receiver hears of the critical one and of the end of the warning
+    low = msgspec.structs.replace(alert(), severity="warning", incident="AAPL")
+    poster.put(low)
+    notified = wait_for(lambda: receiver.of(low, "firing"), "it fires")[0]
+    assert notified["labels"]["incident"] == "AAPL"
+    poster.put(msgspec.structs.replace(low, severity="critical"))
+
+    def severities(status: str) -> list[str]:
+        return [item["labels"]["severity"] for item in receiver.of(low, status)]
+
+    wait_for(lambda: severities("firing") == ["warning", "critical"], "the higher one fires")
+    wait_for(lambda: severities("resolved") == ["warning"], "the lower one ends")
+    assert server.alerts()[low.fingerprint]["labels"]["severity"] == "critical"
+
+
+def test_a_muted_alert_is_not_posted_and_one_that_is_muted_later_ends(
+    poster: Alertmanager, server: Server, receiver: Receiver
+) -> None:
+    quiet = msgspec.structs.replace(alert(1), muted_by="night")
+    loud = alert(2)
+    poster.put(quiet)
+    poster.put(loud)
+    wait_for(lambda: receiver.of(loud, "firing") and poster.waiting == 0, "the other fires, and nothing waits")
+    poster.put(msgspec.structs.replace(loud, muted_by="night"))
+    wait_for(lambda: receiver.of(loud, "resolved"), "it ends as its mute begins")
+    poster.put(loud)
+    wait_for(lambda: len(receiver.of(loud, "firing")) == 2, "it comes back as its mute ends")
+    assert not receiver.of(quiet, "firing")
+
+
 def test_it_outlives_a_restart_of_alertmanager(
     poster: Alertmanager, server: Server, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
