@@ -241,7 +241,7 @@ def test_figures_are_given_by_set_and_for_mixed_verdicts(held_back: list[Example
 def test_a_recipe_is_read_from_toml(tmp_path: Path) -> None:
     (tmp_path / "r.toml").write_text("epochs = 2\nadapter = 'lora'\nlearning_rate = 1e-5\n")
     assert read_recipe(tmp_path / "r.toml") == Recipe(epochs=2, adapter="lora", learning_rate=1e-5)
-    assert read_recipe(None).frozen_layers == 4
+    assert read_recipe(None).frozen_layers == 3
 
 
 @pytest.mark.parametrize(
