@@ -209,13 +209,13 @@ def _trailing_mean(values: Floats, panes: int) -> Floats:
     return np.asarray((sums[ends] - sums[starts]) / np.maximum(ends - starts, 1)[:, None])
 
 
-def _river(windows: Counts, make: Callable[[], object]) -> Floats:
+def _river(windows: Counts, make: Callable[[], Any]) -> Floats:
     scores = np.zeros(windows.shape)
     for key in range(windows.shape[1]):
         scorer = make()
         for pane, count in enumerate(windows[:, key].tolist()):
-            scores[pane, key] = scorer.score_one(None, count)  # type: ignore[attr-defined]
-            scorer.learn_one(None, count)  # type: ignore[attr-defined]
+            scores[pane, key] = scorer.score_one(None, count)
+            scorer.learn_one(None, count)
     return scores
 
 

@@ -19,6 +19,17 @@ from streamwatch.ingest.broker import LocalBroker, start_local_broker
 from streamwatch.ingest.connection import Connection, connect
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute in one thread: for so small an encoder a second one costs more than it does."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def kafka_home() -> Path:
     """The folder of an Apache Kafka."""

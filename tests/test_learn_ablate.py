@@ -1,10 +1,8 @@
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from streamwatch.learn import ablate as command
 from streamwatch.learn.ablate import VARIANTS, Ablation, ablate
@@ -14,17 +12,11 @@ from streamwatch.model.encoder import Encoder, load_encoder
 from tests.tiny_encoder import write_encoder
 from tests.toy_texts import TOY_WORDS, text_rows, write_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = Recipe(
     epochs=3, learning_rate=3e-3, head_learning_rate=1e-1, max_tokens=16, context_tokens=16, averaging=0.9, switched=0.0
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -26,6 +26,8 @@ from streamwatch.model.encoder import Encoder, load_encoder
 from streamwatch.model.heads import HEADS
 from tests.tiny_encoder import write_encoder
 from tests.toy_texts import TOY_WORDS, entity_rows, text_rows, write_rows
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PLAIN = Recipe(
     epochs=1,
@@ -70,15 +72,6 @@ EVERYTHING = msgspec.structs.replace(
 def but(recipe: Recipe, **changes: Any) -> Recipe:
     """Return a recipe with changes."""
     return msgspec.structs.replace(recipe, **changes)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: for so small an encoder a second one costs more than it does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
 
@@ -36,6 +35,8 @@ from streamwatch.model.trained import TENSORS_FILE, EncoderId, load_trained, rea
 from tests.tiny_encoder import write_encoder
 from tests.toy_texts import TOY_WORDS, entity_rows, text_rows, write_rows
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 RECIPE = Recipe(
     epochs=12,
     learning_rate=3e-3,
@@ -48,15 +49,6 @@ RECIPE = Recipe(
     switched=0.0,
     dropout_samples=2,
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Compute in one thread: for so small an encoder a second one costs more than it does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import reduce
 from operator import or_
@@ -14,6 +14,7 @@ import pyarrow as pa
 from streamwatch.codec import SCORED_SCHEMA
 from streamwatch.store.tables import store_errors
 
+Progress = Callable[[int, int], None]
 CHUNK_ROWS = 50_000
 STRIDES_PER_CHUNK = 16
 TURN_ROWS = 1_000
@@ -66,6 +67,14 @@ class OrderedPosts:
         """The largest event time; None where there are no posts."""
         found: datetime | None = self._plan["last_at"].max()  # type: ignore[assignment]
         return found
+
+    def told(self, progress: Progress) -> Iterator[pa.RecordBatch]:
+        """Yield the micro-batches, and tell after each how many posts are done, and how many there are."""
+        done = 0
+        for batch in self:
+            yield batch
+            done += batch.num_rows
+            progress(done, self.rows)
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         """Yield micro-batches of one source partition, offsets rising."""

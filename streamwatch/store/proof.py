@@ -8,7 +8,6 @@ before the starting point is in its baselines; a replay from the very beginning 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from itertools import groupby
 
@@ -20,7 +19,7 @@ from streamwatch.config import WatchConfig
 from streamwatch.errors import StoreError
 from streamwatch.records import Alert
 from streamwatch.store.history import History
-from streamwatch.store.posts import OrderedPosts
+from streamwatch.store.posts import OrderedPosts, Progress
 from streamwatch.store.tables import Tables, store_errors
 from streamwatch.store.tellings import Tellings
 from streamwatch.watch.history import StartingPoint
@@ -28,8 +27,6 @@ from streamwatch.watch.monitors import Monitors
 from streamwatch.watch.rerun import Rerun
 from streamwatch.watch.verdicts import Telling, compare_tellings
 from streamwatch.watch.watch import Watch
-
-Progress = Callable[[int, int], None]
 
 
 class Replay(Struct, frozen=True):
@@ -117,10 +114,9 @@ class Prover:
 
         found: list[Alert] = []
         done = 0
-        for batch in posts:
+        for batch in posts.told(progress):
             found += filter(is_of_it, rerun.add(batch))
             done += batch.num_rows
-            progress(done, posts.rows)
         found += filter(is_of_it, rerun.end(last.updated_at))
         replay = Replay(monitors_hash, start.program, start.event_time, done, start.applied, until)
         return replay, found

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import polars as pl
-import pyarrow as pa
 from msgspec import Struct
 
 from streamwatch.config import WatchConfig
 from streamwatch.errors import StoreError
-from streamwatch.store.posts import OrderedPosts
+from streamwatch.store.posts import OrderedPosts, Progress
 from streamwatch.store.tables import Tables
 from streamwatch.watch.backtest import backtest, warm_up
 from streamwatch.watch.episodes import Change, compare_episodes, episodes
 from streamwatch.watch.monitors import Monitors
-
-Progress = Callable[[int, int], None]
 
 
 class Trial(Struct, frozen=True):
@@ -81,15 +77,7 @@ def try_monitors(
     if first is None or until is None or (start and until <= start):
         message = f"no posts in this time in {tables.url}/posts: `streamwatch query` shows from when to when there are"
         raise StoreError(message)
-    told = backtest(_telling(posts, progress), [changed, current], config, partitions=posts.partitions, until=until)
+    told = backtest(posts.told(progress), [changed, current], config, partitions=posts.partitions, until=until)
     after, before = map(episodes, told)
     changes = [change for change in compare_episodes(before, after) if change.fired_in(start, until)]
     return Trial(changed, current, start, until, posts.rows, first, needed, changes)
-
-
-def _telling(posts: OrderedPosts, progress: Progress) -> Iterator[pa.RecordBatch]:
-    done = 0
-    for batch in posts:
-        yield batch
-        done += batch.num_rows
-        progress(done, posts.rows)

@@ -281,7 +281,6 @@ def render(monitor: Monitor, alert: Alert) -> dict[str, str]:
     values |= {name: getattr(alert, name).isoformat() for name in ("onset", "window_start", "window_end")}
     values["window"] = show_duration(monitor.window)
     values |= {"brief": alert.brief.en, "brief_zh": alert.brief.zh}
-    values |= {"brief": alert.brief.en, "brief_zh": alert.brief.zh}
     return {name: template.format_map(values) for name, template in monitor.annotations.items()}
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from streamwatch.watch.baseline import Floats, Ints, Memory
 from streamwatch.watch.detector import Pace
 from streamwatch.watch.extremes import Extremes, Prior
+from streamwatch.watch.instants import DAY_US
 from streamwatch.watch.shift import Shifts
 
-DAY_US = 24 * 3_600_000_000
 BLOCK_WINDOWS = 24
 """A block is a day, and at least so many windows."""
 STRETCH = 12.0

@@ -6,8 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from streamwatch.watch.baseline import Floats, Ints
-
-DAY_US = 24 * 3_600_000_000
+from streamwatch.watch.instants import DAY_US
 
 
 class AlarmBudget:

@@ -16,7 +16,7 @@ from streamwatch.watch.alerts import Support
 from streamwatch.watch.detector import COUNT
 from streamwatch.watch.evidence import Case
 from streamwatch.watch.groups import SUMS, mentions
-from streamwatch.watch.instants import NEVER, from_us, span_us
+from streamwatch.watch.instants import DAY_US, HOUR_US, NEVER, from_us, span_us
 from streamwatch.watch.keys import Ints, Keys
 from streamwatch.watch.monitors import Monitor
 from streamwatch.watch.origins import Origins
@@ -27,8 +27,7 @@ from streamwatch.watch.tracks import Step, Track
 from streamwatch.watch.volumes import Volumes
 from streamwatch.watch.windows import ClosedPanes, Pane
 
-DAY_US = 86_400_000_000
-LEARN_EVERY_US = 3_600_000_000
+LEARN_EVERY_US = HOUR_US
 COMMON_POSTS = 48
 """Posts of a pane from which the phrases that are usual are learned."""
 BACKGROUND_HALF_LIFE_US = 2 * DAY_US

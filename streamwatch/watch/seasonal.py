@@ -6,8 +6,8 @@ import numpy as np
 
 from streamwatch.watch.baseline import Floats, Memory
 from streamwatch.watch.detector import Pace
+from streamwatch.watch.instants import HOUR_US
 
-HOUR_US = 3_600_000_000
 HOURS = 24
 WEEKEND_DAYS = 2
 MONDAY_DAYS = 3

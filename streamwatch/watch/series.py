@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from streamwatch.watch.combined import BLOCK_WINDOWS, DAY_US
+from streamwatch.watch.combined import BLOCK_WINDOWS
 from streamwatch.watch.counts import CountDetector
 from streamwatch.watch.detector import COUNT, Ints, Observed, Pace
 from streamwatch.watch.groups import SUMS
+from streamwatch.watch.instants import DAY_US
 
 STEP_ROWS = 10
 """The step is the median distance of so many rows; until then there is no verdict."""

@@ -6,11 +6,12 @@ import numpy as np
 
 from streamwatch.watch.baseline import Floats, Memory
 from streamwatch.watch.detector import Pace
+from streamwatch.watch.instants import HOUR_US
 
-LEVEL_US = 2 * 3_600_000_000
+LEVEL_US = 2 * HOUR_US
 LEVEL_WINDOWS = 6
 """A shift of the level is looked for over two hours, and at least so many windows."""
-JUMPS_US = 6 * 3_600_000_000
+JUMPS_US = 6 * HOUR_US
 JUMPS_WINDOWS = 12
 MOST_RESIDUAL = 3.0
 """Residuals are clipped to so many standard deviations, so that what shows is how long, not how high."""

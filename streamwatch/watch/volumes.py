@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from streamwatch.watch.instants import NEVER
+from streamwatch.watch.instants import HOUR_US, NEVER
 from streamwatch.watch.keys import Ints
 
-HOUR_US = 3_600_000_000
 SPANS = {"12h": (1, 12), "24h": (1, 24), "3d": (6, 12), "7d": (6, 28)}
 """What is counted: in steps of so many hours, and so many steps."""
 
