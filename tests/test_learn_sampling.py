@@ -29,8 +29,9 @@ def named(text: str, *entities: str) -> Example:
 def marked(tokenizer: TextTokenizer, tokens: Tokens) -> list[tuple[int, str]]:
     """Return the row of each entity and the text of its tokens."""
     pieces = [[str(tokenizer.library.id_to_token(place)) for place in row] for row in tokens.ids.tolist()]
-    places = zip(*(tensor.tolist() for tensor in tokens[3:]), strict=True)
-    return [(row, "".join(pieces[row][start:end]).replace("▁", " ").strip()) for row, start, end in places]
+    return [
+        (row, "".join(pieces[row][start:end]).replace("▁", " ").strip()) for row, start, end in tokens.entities.tolist()
+    ]
 
 
 @settings(deadline=None)
@@ -115,7 +116,7 @@ def test_ids_are_padded_and_lengths_count(tokenizer: TextTokenizer) -> None:
     assert tokens.ids.shape == (3, max(len(ids) for ids in plain))
     for row, ids in zip(tokens.ids.tolist(), plain, strict=True):
         assert row == ids.tolist() + [tokenizer.pad_id] * (len(row) - len(ids))
-    assert [len(tensor) for tensor in tokens[3:]] == [0, 0, 0]
+    assert tokens.entities.shape == (0, 3)
 
 
 def test_entities_are_the_tokens_that_name_them(tokenizer: TextTokenizer) -> None:
@@ -141,7 +142,7 @@ def test_entities_behind_the_last_token_are_read_off_it(tokenizer: TextTokenizer
     tokens = lay_out(tokenizer, examples, 16, 16)
     assert tokens.ids.shape == (2, 16)
     assert marked(tokenizer, tokens) == [(0, "profit"), (0, "profit"), (1, "Apple")]
-    assert (tokens.entity_starts.tolist()[:2], tokens.entity_ends.tolist()[:2]) == ([14, 14], [15, 15])
+    assert tokens.entities.tolist()[:2] == [[0, 14, 15], [0, 14, 15]]
 
 
 def test_chinese_is_cut_by_tokens_too(tokenizer: TextTokenizer) -> None:
@@ -151,7 +152,7 @@ def test_chinese_is_cut_by_tokens_too(tokenizer: TextTokenizer) -> None:
     assert "特斯拉" in tesla
     assert last
     assert last in text
-    assert tokens.entity_ends.tolist()[1] == 15
+    assert tokens.entities.tolist()[1][2] == 15
 
 
 def test_measuring_goes_over_every_text_the_shortest_first() -> None:

@@ -222,7 +222,7 @@ def predict(
             (logits,) = network(tokens.to(device))
             for head, classes in gold_of(texts).by_head.items():
                 known = (classes != UNLABELLED).numpy()
-                owners = tokens.entity_rows.numpy() if head == "entity" else np.arange(len(texts))
+                owners = tokens.entities[:, 0].numpy() if head == "entity" else np.arange(len(texts))
                 found = logits[head].float().cpu().numpy()
                 rows[head].append((np.array(batch, np.intp)[owners][known], classes.numpy()[known], found[known]))
     return {

@@ -14,22 +14,21 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from streamwatch.model.heads import ENTITY, HEADS
+from streamwatch.model.pooling import pooled
 
 
 class Tokens(NamedTuple):
     """Padded texts as the network takes them, and where entities stand in them.
 
     Shapes: `ids` int64 `(rows, tokens)`; `lengths` int64 `(rows,)`, how many of them are read, and `own` int64
-    `(rows,)`, how many of these are the text's own, not those of one that it answers; for each entity the row that it
-    stands in, its first token and the one behind its last, all int64 `(entities,)`.
+    `(rows,)`, how many of these are the text's own, not those of one that it answers; `entities` int64 `(entities, 3)`,
+    for each the row that it stands in, its first token and the one behind its last.
     """
 
     ids: Tensor
     lengths: Tensor
     own: Tensor
-    entity_rows: Tensor
-    entity_starts: Tensor
-    entity_ends: Tensor
+    entities: Tensor
 
     def to(self, device: torch.device) -> Tokens:
         """Return the same tensors on a device."""
@@ -81,28 +80,17 @@ class Network(nn.Module):
         read = places < tokens.lengths[:, None]
         source = {"input_ids": tokens.ids} if word_vectors is None else {"inputs_embeds": word_vectors}
         hidden = self.encoder(**source, attention_mask=read.long()).last_hidden_state.float()
-        texts = _mean(hidden, places < tokens.own[:, None])
-        pooled = {name: texts for name in HEADS} | {ENTITY: self._entities(hidden, texts, tokens)}
+        texts, entities = pooled(hidden, tokens.own, tokens.entities)
+        read_by = {name: texts for name in HEADS} | {ENTITY: entities}
         if not self.training:
-            return [{name: head(pooled[name]) for name, head in self.heads.items()}]
-        return [{name: head(drop(pooled[name])) for name, head in self.heads.items()} for drop in self.dropouts]
-
-    def _entities(self, hidden: Tensor, texts: Tensor, tokens: Tokens) -> Tensor:
-        places = torch.arange(hidden.shape[1], device=hidden.device)[None, :]
-        named = (places >= tokens.entity_starts[:, None]) & (places < tokens.entity_ends[:, None])
-        return torch.cat([_mean(hidden[tokens.entity_rows], named), texts[tokens.entity_rows]], dim=1)
+            return [{name: head(read_by[name]) for name, head in self.heads.items()}]
+        return [{name: head(drop(read_by[name])) for name, head in self.heads.items()} for drop in self.dropouts]
 
 
 def word_embeddings(encoder: nn.Module) -> nn.Embedding:
     """Return a transformers encoder's word embeddings."""
     found: nn.Embedding = cast("Any", encoder).get_input_embeddings()
     return found
-
-
-def _mean(hidden: Tensor, counts: Tensor) -> Tensor:
-    """Return the mean of those tokens that count, `(rows, hidden)`."""
-    shares = counts.to(hidden.dtype) / counts.sum(1, keepdim=True)
-    return torch.einsum("rt,rth->rh", shares, hidden)
 
 
 def trainable(network: Network, *, frozen_layers: int) -> None:

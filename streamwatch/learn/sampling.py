@@ -76,8 +76,8 @@ def lay_out(tokenizer: TextTokenizer, examples: Sequence[Example], max_tokens: i
         row[: len(text.ids)] = text.ids
     own = np.array([text.own for text in marked], np.int64)
     entities = [(row, *span) for row, text in enumerate(marked) for span in text.spans]
-    columns = np.array(entities, np.int64).reshape(-1, 3).T
-    return Tokens(*(torch.from_numpy(np.ascontiguousarray(array)) for array in (ids, lengths, own, *columns)))
+    named = np.array(entities, np.int64).reshape(-1, 3)
+    return Tokens(*(torch.from_numpy(array) for array in (ids, lengths, own, named)))
 
 
 def sorted_batches(examples: Sequence[Example], size: int) -> Iterator[list[int]]:

@@ -28,6 +28,7 @@ from streamwatch.model.scorer import check_widths, configured_model
 from streamwatch.model.tokenizer import simplified
 from streamwatch.model.trained import Trained
 from streamwatch.records import Alert
+from streamwatch.watch.groups import group_parts
 
 if TYPE_CHECKING:
     from streamwatch.model.gradients import Asked, Slope
@@ -287,16 +288,9 @@ def explain_evidence(
         alert: The alert.
         spelt: How an entity is spelt in each of some texts, "" where it is not: `Gazetteer.spelt`.
     """
-    entity, texts = _entity(alert), [post.text for post in alert.evidence]
+    entity = group_parts(alert.group_by, alert.group).get("entity")
+    texts = [post.text for post in alert.evidence]
     mentions = spelt(texts, entity) if entity else [""] * len(texts)
     return explainer.explain(
         [Question(text, mention=mention, label="negative") for text, mention in zip(texts, mentions, strict=True)]
     )
-
-
-def _entity(alert: Alert) -> str | None:
-    """Return the entity that an alert is about, if it is about one; other parts of a group may hold a `|`."""
-    dimensions = alert.group_by.split("|")
-    if "entity" not in dimensions:
-        return None
-    return alert.group.split("|")[0 if dimensions[0] == "entity" else -1]

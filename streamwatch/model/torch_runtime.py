@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from streamwatch.model.batches import Padded
+from streamwatch.model.pooling import pooled
 from streamwatch.model.runtime import Vectors
 from streamwatch.model.weights import WORDS, BertWeights
 
@@ -33,16 +34,8 @@ class TorchRuntime:
         bf16 = torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda")
         with torch.inference_mode(), bf16:
             tokens = self._module(input_ids=ids, attention_mask=read.long()).last_hidden_state.float()
-        rows, starts, ends = entities.unbind(1)
-        texts = _mean(tokens, places < own[:, None])
-        named = (places >= starts[:, None]) & (places < ends[:, None])
-        means = torch.cat([_mean(tokens[rows], named), texts[rows]], dim=1)
-        return Vectors(texts.cpu().numpy(), means.cpu().numpy())
-
-
-def _mean(tokens: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-    """Return the mean of those tokens that count, `(rows, hidden)`."""
-    return (tokens * counts[:, :, None]).sum(1) / counts.sum(1, keepdim=True)
+        texts, named = pooled(tokens, own, entities)
+        return Vectors(texts.cpu().numpy(), named.cpu().numpy())
 
 
 def bert_module(weights: BertWeights) -> torch.nn.Module:
