@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 Share = Annotated[float, Meta(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Meta(ge=1)]
 EVALUATION_BATCH = 64
+REPORT_STEPS = 10
 
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True):
@@ -277,61 +278,104 @@ def finetune(
     Raises:
         ModelError: There are too few texts for one step.
     """
-    torch.manual_seed(recipe.seed)
-    draw = np.random.default_rng(recipe.seed)
-    trainable(network, frozen_layers=recipe.frozen_layers)
-    if recipe.adapter == "lora":
-        add_low_rank(network, recipe)
-    device = next(network.parameters()).device
-    weights = {head: tensor.to(device) for head, tensor in class_weights(train, recipe.class_balance).items()}
-    augmenter = Augmenter(
-        train,
-        joined=recipe.joined,
-        disguised=recipe.disguised,
-        switched=recipe.switched,
-        dropped=recipe.dropped_tokens,
-        seed=recipe.seed,
-    )
-    stepper, average = make_stepper(network, recipe), Average(network, recipe.averaging)
-    size = recipe.batch_texts * recipe.accumulate
-    if len(train) < size:
-        message = f"{len(train)} texts to learn from are fewer than a step takes: {size}"
-        raise ModelError(message)
-    epoch_steps = len(train) // size
-    steps = epoch_steps * recipe.epochs
-    best, worse, step = -math.inf, 0, 0
-    seen, started, losses = 0, time.perf_counter(), 0.0
-    while step < steps:
-        epoch = [augmenter.text(train[place]) for place in draw_epoch(train, recipe.temperature, draw)]
-        for places in cut_epoch([example.length for example in epoch], size, draw):
-            network.train()
-            for at in range(0, size, recipe.batch_texts):
-                texts = [epoch[place] for place in places[at : at + recipe.batch_texts]]
-                tokens = lay_out(tokenizer, texts, recipe.max_tokens, recipe.context_tokens)
-                tokens = augmenter.tokens(tokens, tokenizer.unknown_id)
-                losses += _learn(network, tokens.to(device), gold_of(texts).to(device), weights, recipe, stepper)
-                seen += len(texts)
-            stepper.step(rate_at(step, steps, recipe.warmup))
-            average.update()
-            step += 1
-            if step % 10 == 0 or step == steps:
-                elapsed = time.perf_counter() - started
-                batches = (step % 10 or 10) * recipe.accumulate
-                on_progress(Progress(step, steps, losses / batches, seen / elapsed))
-                losses = 0.0
-            if step % max(1, epoch_steps // recipe.evaluations) == 0 or step == steps:
-                with average.in_place():
-                    score = mean_f1(predict(network, tokenizer, dev, recipe.max_tokens, recipe.context_tokens))
-                    on_progress(Progress(step, steps, math.nan, math.nan, score))
-                    if score > best:
-                        best, worse = score, 0
-                        on_best(network)
-                    else:
-                        worse += 1
-                seen, started = 0, time.perf_counter()
-            if step == steps or worse >= recipe.patience:
-                return best
-    return best
+    told = _Listener(on_progress, on_best)
+    return _Training(network, tokenizer, train, dev, recipe, told, make_stepper).run()
+
+
+class _Listener(NamedTuple):
+    on_progress: Callable[[Progress], None]
+    on_best: Callable[[Network], None]
+
+
+class _Training:
+    """A training: what it works with, as `finetune` says, and how far it is."""
+
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: TextTokenizer,
+        train: Sequence[Example],
+        dev: Sequence[Example],
+        recipe: Recipe,
+        told: _Listener,
+        make_stepper: Callable[[Network, Recipe], Stepper],
+    ) -> None:
+        self._step_texts = recipe.batch_texts * recipe.accumulate
+        if len(train) < self._step_texts:
+            message = f"{len(train)} texts to learn from are fewer than a step takes: {self._step_texts}"
+            raise ModelError(message)
+        torch.manual_seed(recipe.seed)
+        self._draw = np.random.default_rng(recipe.seed)
+        trainable(network, frozen_layers=recipe.frozen_layers)
+        if recipe.adapter == "lora":
+            add_low_rank(network, recipe)
+        self._network, self._tokenizer, self._train, self._dev = network, tokenizer, train, dev
+        self._recipe, self._told = recipe, told
+        self._device = next(network.parameters()).device
+        weights = class_weights(train, recipe.class_balance)
+        self._weights = {head: tensor.to(self._device) for head, tensor in weights.items()}
+        self._augmenter = Augmenter(
+            train,
+            joined=recipe.joined,
+            disguised=recipe.disguised,
+            switched=recipe.switched,
+            dropped=recipe.dropped_tokens,
+            seed=recipe.seed,
+        )
+        self._stepper, self._average = make_stepper(network, recipe), Average(network, recipe.averaging)
+        self._steps = len(train) // self._step_texts * recipe.epochs
+        self._best, self._worse, self._step = -math.inf, 0, 0
+        self._losses: list[float] = []
+        self._seen, self._since = 0, time.perf_counter()
+
+    def run(self) -> float:
+        """Go on to the last step, or until nothing gets better, and return the best score."""
+        every = max(1, self._steps // self._recipe.epochs // self._recipe.evaluations)
+        while True:
+            for texts in self._epoch():
+                self._take_step(texts)
+                if self._step % every == 0 or self._step == self._steps:
+                    self._evaluate()
+                if self._step == self._steps or self._worse >= self._recipe.patience:
+                    return self._best
+
+    def _epoch(self) -> Iterator[list[Example]]:
+        """Yield the texts of each step of an epoch."""
+        places = draw_epoch(self._train, self._recipe.temperature, self._draw)
+        epoch = [self._augmenter.text(self._train[place]) for place in places]
+        for chosen in cut_epoch([example.length for example in epoch], self._step_texts, self._draw):
+            yield [epoch[place] for place in chosen]
+
+    def _take_step(self, texts: Sequence[Example]) -> None:
+        recipe = self._recipe
+        self._network.train()
+        for at in range(0, len(texts), recipe.batch_texts):
+            batch = texts[at : at + recipe.batch_texts]
+            tokens = lay_out(self._tokenizer, batch, recipe.max_tokens, recipe.context_tokens)
+            tokens = self._augmenter.tokens(tokens, self._tokenizer.unknown_id).to(self._device)
+            gold = gold_of(batch).to(self._device)
+            self._losses.append(_learn(self._network, tokens, gold, self._weights, recipe, self._stepper))
+        self._stepper.step(rate_at(self._step, self._steps, recipe.warmup))
+        self._average.update()
+        self._step += 1
+        self._seen += len(texts)
+        if self._step % REPORT_STEPS == 0 or self._step == self._steps:
+            speed = self._seen / (time.perf_counter() - self._since)
+            self._told.on_progress(Progress(self._step, self._steps, float(np.mean(self._losses)), speed))
+            self._losses = []
+
+    def _evaluate(self) -> None:
+        recipe = self._recipe
+        with self._average.in_place():
+            found = predict(self._network, self._tokenizer, self._dev, recipe.max_tokens, recipe.context_tokens)
+            score = mean_f1(found)
+            self._told.on_progress(Progress(self._step, self._steps, math.nan, math.nan, score))
+            if score > self._best:
+                self._best, self._worse = score, 0
+                self._told.on_best(self._network)
+            else:
+                self._worse += 1
+        self._seen, self._since = 0, time.perf_counter()
 
 
 def _learn(
