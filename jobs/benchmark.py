@@ -4,6 +4,8 @@
     python -m jobs.benchmark crash            100 kills, and what was lost or counted twice
     python -m jobs.benchmark score FILE       speed of the scorer alone
     python -m jobs.benchmark surges           surges found, how early, at equal false alarms
+    python -m jobs.benchmark taxonomy FILE    a desk's own labels, by number of examples
+    python -m jobs.benchmark windows          mentions/s and pane closes on one core, at first and after weeks
 
 Absolute figures depend on the machine, so each is taken beside its counterpart, in turns.
 """
@@ -119,6 +121,7 @@ def find_surges(
     keys: Annotated[int, typer.Option(help="Streams.", min=10)] = 2_000,
     surges: Annotated[int, typer.Option(help="Surges, at most one a stream.", min=1)] = 300,
     false_alarms: Annotated[float, typer.Option(help="False alarms a key-day that a detector may give.")] = 0.01,
+    seed: Annotated[int, typer.Option(help="Of the streams.")] = 2,
     output: Output = Format.table,
 ) -> None:
     """Measure surge detectors on made-up streams: detection, delay in panes of five minutes, precision.
@@ -128,9 +131,48 @@ def find_surges(
     Example: python -m jobs.benchmark surges --keys 500 --surges 100 --days 8
     """
     from jobs.surge_benchmark import Row, measure_surges
+    from jobs.surge_streams import make_streams
 
-    rows = measure_surges(days, keys, surges, false_alarms, say)
+    rows = measure_surges(make_streams(days, keys, surges, seed), false_alarms, say)
     emit([row._asdict() for row in rows], Row._fields, output)
+
+
+@app.command()
+def windows(
+    keys: Annotated[int, typer.Option(help="Groups.", min=100)] = 100_000,
+    days: Annotated[int, typer.Option(help="Simulated days between first and last measurement.", min=1)] = 30,
+    rounds: Annotated[int, typer.Option(help="Paired rounds of the speed; medians are printed.", min=1)] = 3,
+    output: Output = Format.table,
+) -> None:
+    """Measure mentions/s through the windows and the time of a pane close, on one core.
+
+    Example: python -m jobs.benchmark windows --keys 10000 --days 2 --rounds 1
+    """
+    from jobs.windows_benchmark import measure_windows
+
+    _print("windows", measure_windows(keys, days, rounds, say), output)
+
+
+@app.command()
+def taxonomy(
+    file: Annotated[Path, typer.Argument(help="JSON Lines with `text` and `intent`, any number of classes.")],
+    draws: Annotated[int, typer.Option(help="How often examples are drawn anew.", min=2)] = 5,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep the texts' vectors here, for the next run. [default: thrown away]")
+    ] = None,
+    output: Output = Format.table,
+) -> None:
+    """Measure a desk's own labels by number of examples, beside logistic regression and nearest centroid.
+
+    Needs the extra `bench`.
+
+    Example: python -m jobs.benchmark taxonomy banking_intent.train.jsonl --cache vectors/
+    """
+    from jobs.taxonomy_benchmark import measure_taxonomy
+
+    with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as folder:
+        figures = measure_taxonomy(file, draws, cache or Path(folder), say)
+    _print("taxonomy", figures, output)
 
 
 def say(text: str) -> None:

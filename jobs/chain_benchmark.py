@@ -16,6 +16,7 @@ import polars as pl
 import pyarrow as pa
 from prometheus_client.parser import text_string_to_metric_families
 
+from jobs.close_latency import close_to_alert
 from jobs.feeder import Feeder
 from jobs.memory import MemoryMeter
 from jobs.monitor_process import MonitorProcess, free_port
@@ -53,6 +54,7 @@ class ChainFigures:
     plain: list[float] = field(default_factory=list)
     to_scored_s: dict[float, float] = field(default_factory=dict)
     to_alert_s: dict[float, float] = field(default_factory=dict)
+    close_to_alert_s: dict[float, float] = field(default_factory=dict)
     half_load: float = 0.0
     memory_bytes: int = 0
 
@@ -68,7 +70,12 @@ class ChainFigures:
             Figure("chain / plain loop", round(median(over_plain), 2), "median of the paired rounds"),
             Figure("half load, posts/s", round(self.half_load, 1), "while the latencies below were taken"),
         ]
-        for name, latency in (("append to scored", self.to_scored_s), ("append to alert", self.to_alert_s)):
+        latencies = {
+            "append to scored": self.to_scored_s,
+            "append to alert": self.to_alert_s,
+            "pane closed to alert": self.close_to_alert_s,
+        }
+        for name, latency in latencies.items():
             rows += [Figure(f"{name} p{share * 100:.0f}, s", round(value, 3)) for share, value in latency.items()]
         memory = Figure("memory, MB", round(self.memory_bytes / 1e6), "all processes and the broker, PSS, at most")
         return [*rows, memory]
@@ -142,6 +149,8 @@ def _latencies(
     after = _alert_buckets(monitor)
     taken = {limit: count - before.get(limit, 0.0) for limit, count in after.items()}
     figures.to_alert_s = {share: histogram_quantile(share, taken) for share in PERCENTILES}
+    closed = pl.Series(close_to_alert(config, connection, day[0].published_at), dtype=pl.Float64)
+    figures.close_to_alert_s = {share: closed.quantile(share) or 0.0 for share in PERCENTILES if closed.len()}
 
 
 def _alert_buckets(monitor: MonitorProcess) -> dict[float, float]:

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.surge_streams import PANE_MINUTES, PANES_A_DAY, WARM_UP_DAYS, Counts, Floats, Streams, make_streams
+from jobs.surge_streams import PANE_MINUTES, PANES_A_DAY, WARM_UP_DAYS, Counts, Floats, Streams
 from streamwatch.watch.detector import Observed
+from streamwatch.watch.fdr import AlarmBudget
 from streamwatch.watch.groups import SUMS
+from streamwatch.watch.instants import DAY_US, span_us
 from streamwatch.watch.monitors import parse_monitors
 from streamwatch.watch.tracks import make_detector
 
@@ -26,9 +28,10 @@ HELD_PANES = 60 // PANE_MINUTES
 THRESHOLDS = 60
 LEAST_DEVIATION = 0.5
 """Posts; without it one post after a silent day would be infinitely far from its mean."""
-DEFAULT_SURPRISE = 5.0
-"""Of a monitor that says nothing of its average run length."""
-SEED = 14
+HALVINGS = 6
+"""So often the interval below the best threshold is halved: nobody loses because thresholds were tried too coarsely."""
+MONDAY_US = 4 * DAY_US
+"""5 January 1970: the streams' weeks begin on a Monday."""
 MONITOR = f"""
 [[monitor]]
 name = "volume"
@@ -78,7 +81,7 @@ def streamwatch(counts: Counts) -> Scores:
     scores = np.zeros(counts.shape, np.float32)
     for pane in range(len(counts)):
         earlier = _sums(windows[pane - WINDOW_PANES]) if pane >= 2 * WINDOW_PANES else None
-        at_us = (pane + 1) * PANE_MINUTES * 60_000_000
+        at_us = MONDAY_US + (pane + 1) * PANE_MINUTES * 60_000_000
         scores[pane] = detector.update(Observed(_sums(windows[pane]), earlier, keys), at_us).surprise
     return scores
 
@@ -146,10 +149,22 @@ def best_outcome(streams: Streams, scores: Scores, false_a_key_day: float) -> Ou
 
     All are tried: far below the best one alarms grow together into few, so false alarms do not rise all the way.
     """
-    levels = np.quantile(scores[WARM_UP_DAYS * PANES_A_DAY :], 1 - np.geomspace(1e-6, 0.05, THRESHOLDS))
-    found = [outcome(streams, scores, level) for level in sorted({float(level) for level in levels})]
-    allowed = [one for one in found if one.false_a_key_day <= false_a_key_day]
-    return max(allowed, key=lambda one: one.detected, default=Outcome(0.0, float("nan"), 0.0, 0.0))
+    quantiles = np.quantile(scores[WARM_UP_DAYS * PANES_A_DAY :], 1 - np.geomspace(1e-6, 0.05, THRESHOLDS))
+    levels = sorted({float(level) for level in quantiles})
+    found = [(outcome(streams, scores, level), level) for level in levels]
+    allowed = [one for one in found if one[0].false_a_key_day <= false_a_key_day]
+    if not allowed:
+        return Outcome(0.0, float("nan"), 0.0, 0.0)
+    best, high = max(allowed, key=lambda one: one[0].detected)
+    low = max((level for level in levels if level < high), default=high)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        between = outcome(streams, scores, middle)
+        if between.false_a_key_day > false_a_key_day:
+            low = middle
+        else:
+            best, high = max(best, between, key=lambda one: one.detected), middle
+    return best
 
 
 def outcome(streams: Streams, scores: Scores, threshold: float) -> Outcome:
@@ -219,17 +234,16 @@ def _river(windows: Counts, make: Callable[[], Any]) -> Floats:
     return scores
 
 
-def measure_surges(days: int, keys: int, surges: int, false_a_key_day: float, say: Callable[[str], None]) -> list[Row]:
+def measure_surges(streams: Streams, false_a_key_day: float, say: Callable[[str], None]) -> list[Row]:
     """Return a row for each contender, ours as it comes first.
 
     Args:
-        days: Length of the streams, warm-up included.
-        keys: How many there are.
-        surges: How many of them have a surge.
+        streams: What they are held against each other on.
         false_a_key_day: How many false alarms a contender may give, for each key and day.
         say: Told what is being done.
     """
-    streams = make_streams(days, keys, surges, SEED)
+    monitor = parse_monitors(MONITOR, "benchmark").monitors[0]
+    default = AlarmBudget(monitor.false_alarms, span_us(monitor.window)).alone(streams.counts.shape[1])
     rows = []
     for name, contender in CONTENDERS.items():
         say(name)
@@ -237,7 +251,7 @@ def measure_surges(days: int, keys: int, surges: int, false_a_key_day: float, sa
         scores = contender(streams.counts)
         seconds = time.perf_counter() - started
         if contender is streamwatch:
-            rows.append(_row(f"{name}, default threshold", outcome(streams, scores, DEFAULT_SURPRISE), seconds))
+            rows.append(_row(f"{name}, default threshold", outcome(streams, scores, default), seconds))
         rows.append(_row(name, best_outcome(streams, scores, false_a_key_day), seconds))
     return rows
 

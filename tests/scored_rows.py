@@ -91,7 +91,7 @@ def monitors(**settings: str) -> Monitors:
         "window": '"60m"',
         "hop": '"10m"',
         "measure": '"volume"',
-        "average_run_length": "1_000",
+        "false_alarms": '"1 an hour"',
         **settings,
     }
     lines = (f"{'for' if key == 'holds_for' else key} = {value}" for key, value in values.items())

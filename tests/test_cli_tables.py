@@ -13,8 +13,10 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from streamwatch.cli.alert_view import alert_lines
 from streamwatch.cli.main import run_command
-from streamwatch.records import Alert, EvidencePost, Provenance, Window
+from streamwatch.records import Alert, CurvePoint, EvidencePost, Provenance, Window
+from streamwatch.schema_files import EXAMPLES
 from streamwatch.store.rows import RowDecoder, rows_table
 from streamwatch.store.tables import Tables
 
@@ -142,6 +144,36 @@ def test_one_alert_is_shown_with_its_evidence_and_cannot_steer_the_terminal(
     whole = json.loads(printed(capsys, "alerts", "--show", "A1a1", "-o", "json"))
     assert whole["evidence"][0]["id"] == "p1"
     assert whole["provenance"]["source_offsets"] == {"0": 9}
+
+
+def test_an_alert_says_who_tells_it_how_it_grew_and_what_it_was_computed_from() -> None:
+    example = EXAMPLES["alert.v1"]
+    assert isinstance(example, Alert)
+    curve = [CurvePoint(window_end=MONDAY + timedelta(minutes=m), seen=m / 10, expected=None) for m in (0, 5, 10)]
+    lines = alert_lines(msgspec.structs.replace(example, curve=curve, muted_by="nights"))
+    shown = {line[2:].split("  ")[0]: line for line in lines}
+    assert lines[0] == "PAGE AAPL: negative-surge (firing, corroborated)"
+    assert lines[1] == f"  {example.brief.en}"
+    for name, text in {
+        "seen": "▁▅█  2015-08-24 13:30 to 2015-08-24 13:40",
+        "severity": "page: 7 independent voices report it.",
+        "told by": "7 independent voices, 4 sources; 12 stories in 41 posts, the largest 9",
+        "incident": "AAPL, with 0d4f7a1b92c38e65",
+        "muted": "by 'nights': recorded, not posted",
+        "posts in": "12h 131  24h 204  3d 466  7d 1,020",
+        "phrases": "battery fires (23 posts, 0.4 expected)",
+        "also named": "TSM (6 posts, 4 negative)",
+        "computed from": "source offsets up to 0: 1,203, 1: 1,187; watermark 2026-01-05 14:45 UTC",
+        "fingerprint": "`streamwatch prove 8c1f0a63` checks it",
+    }.items():
+        assert shown[name].endswith(text), shown[name]
+    assert "9 copies  $AAPL halts shipments" in lines[-1]
+
+
+def test_an_alert_of_an_older_version_leaves_out_what_it_does_not_have() -> None:
+    text = "\n".join(alert_lines(alert("a1" * 8)))
+    assert "CRITICAL AAPL: entity-negative-surge (firing, unconfirmed)" in text
+    assert not any(f"\n  {name}  " in text for name in ("told by", "muted", "incident", "phrases", "posts in"))
 
 
 def test_a_fingerprint_that_fits_two_alerts_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

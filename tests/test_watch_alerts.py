@@ -21,7 +21,8 @@ from tests.scored_rows import START, Row, monitors, scored
 
 HOP_US = 600_000_000
 LEVELS = {"!": 4.0, "^": 9.0, "-": 2.0, ".": 0.5}
-"""The threshold is 3: `-` is below it and above half of it, `^` is a worse surge."""
+"""Alerts open at 3: `-` is below it and above half of it, `^` is a worse surge."""
+LEVEL = 3.0
 
 
 def support(end_us: int, posts: list[Sampled] | None = None) -> Support:
@@ -42,7 +43,7 @@ def live(timeline: str, **settings: str) -> list[tuple[int, Alert]]:
     for index, mark in enumerate(timeline, start=1):
         reading = Reading(10.0 * LEVELS.get(mark, 0), 5.0, LEVELS.get(mark, 0), 20, 10) if mark != " " else None
         readings = {"AAPL": reading} if reading else {}
-        told += [(index, alert) for alert in book.step(index * HOP_US, readings, support(index * HOP_US))]
+        told += [(index, alert) for alert in book.step(index * HOP_US, readings, LEVEL, support(index * HOP_US))]
     return told
 
 
@@ -107,12 +108,12 @@ def test_what_jitters_around_threshold_and_least_volume_is_one_alert(
     book, alerts = AlertBook(monitor), []
     for index, (surprise, count) in enumerate(windows, start=1):
         reading = Reading(float(count), 5.0, surprise, count, 0)
-        alerts += book.step(index * HOP_US, {"AAPL": reading}, support(index * HOP_US))
+        alerts += book.step(index * HOP_US, {"AAPL": reading}, LEVEL, support(index * HOP_US))
     fires = any(surprise >= 3 and count >= 20 for surprise, count in windows)
     assert len({alert.fingerprint for alert in alerts}) == fires
     assert {alert.status for alert in alerts} <= {"firing"}
     for index in range(len(windows) + 1, len(windows) + keep + 2):
-        alerts += book.step(index * HOP_US, {}, support(index * HOP_US))
+        alerts += book.step(index * HOP_US, {}, LEVEL, support(index * HOP_US))
     assert [alert.status for alert in alerts].count("resolved") == fires
 
 
@@ -132,7 +133,7 @@ def test_annotations_are_filled_in() -> None:
     book = AlertBook(
         Monitor(**{**_fields(rules), "annotations": {"summary": "{group}: {seen:.0f}/{expected:.0f} in {window}"}})
     )
-    (alert,) = book.step(HOP_US, {"AAPL": Reading(40.0, 5.0, 9.0, 40, 1)}, support(HOP_US))
+    (alert,) = book.step(HOP_US, {"AAPL": Reading(40.0, 5.0, 9.0, 40, 1)}, LEVEL, support(HOP_US))
     assert alert.annotations == {"summary": "AAPL: 40/5 in 1h"}
 
 
@@ -158,7 +159,7 @@ def lives(*steps: tuple[float, list[Sampled]], **settings: str) -> list[tuple[in
     )
     for index, (surprise, posts) in enumerate(steps, start=1):
         end_us = index * HOP_US
-        alerts += book.step(end_us, {"AAPL": Reading(9.0, 1.0, surprise, 9, 9)}, support(end_us, posts))
+        alerts += book.step(end_us, {"AAPL": Reading(9.0, 1.0, surprise, 9, 9)}, LEVEL, support(end_us, posts))
     return [
         ((alert.window_end - from_us(0)) // timedelta(minutes=10), alert.severity, alert.corroboration)
         for alert in alerts

@@ -119,3 +119,11 @@ def test_a_new_key_is_judged_by_the_others() -> None:
     verdict = detector.update(Observed(window, None, np.arange(22)), 41 * HOP_US)
     assert verdict.surprise[20] > 3
     assert verdict.surprise[21] < 2
+
+
+def test_shares_that_are_all_or_nothing_stay_finite() -> None:
+    random, detector = rng(7), ShareDetector(PACE)
+    panes = [sums(np.full(3, 40), 40 * random.integers(0, 2, 3)) for _ in range(60)]
+    verdicts = run(detector, panes)
+    assert all(np.isfinite(verdict.surprise).all() for verdict in verdicts)
+    assert max(verdict.surprise.max() for verdict in verdicts[40:]) < 3

@@ -13,8 +13,9 @@ from streamwatch.watch import Monitors, Watch
 from streamwatch.watch.incidents import Incidents
 from tests.scored_rows import START, Row, monitors, scored
 
-EXAMPLE = EXAMPLES["alert.v1"]
-assert isinstance(EXAMPLE, Alert)
+_example = EXAMPLES["alert.v1"]
+assert isinstance(_example, Alert)
+EXAMPLE: Alert = _example
 
 
 def alert(number: int, minute: int, *, incident: str = "AAPL", status: str = "firing", monitor: str = "m") -> Alert:
@@ -29,6 +30,16 @@ def alert(number: int, minute: int, *, incident: str = "AAPL", status: str = "fi
     )
 
 
+def with_offsets(one: Alert, version: str, **offsets: int) -> Alert:
+    provenance = msgspec.structs.replace(
+        one.provenance,
+        model_version=version,
+        watermark=one.updated_at,
+        source_offsets={name.removeprefix("p"): offset for name, offset in offsets.items()},
+    )
+    return msgspec.structs.replace(one, provenance=provenance)
+
+
 def names(alerts: list[Alert]) -> list[tuple[int, list[int]]]:
     return [(int(one.fingerprint, 16), [int(name, 16) for name in one.related]) for one in alerts]
 
@@ -39,6 +50,16 @@ def test_the_second_names_the_first_which_is_told_again() -> None:
     told = incidents.relate([alert(2, 10, monitor="n"), alert(3, 10, incident="IBM", monitor="o")])
     assert names(told) == [(1, [2]), (2, [1]), (3, [])]
     assert {one.updated_at for one in told} == {START + timedelta(minutes=10)}
+
+
+def test_what_is_told_again_is_told_with_the_provenance_of_both() -> None:
+    incidents = Incidents()
+    incidents.relate([with_offsets(alert(1, 0), "m1", p0=7, p2=9)])
+    first, second = incidents.relate([with_offsets(alert(2, 10), "m2", p0=8, p10=1)])
+    assert first.provenance.watermark == first.updated_at == second.updated_at
+    assert first.provenance.source_offsets == {"0": 8, "2": 9, "10": 1}
+    assert first.provenance.model_version == "m1,m2"
+    assert second.provenance.source_offsets == {"0": 8, "10": 1}
 
 
 def test_names_stay_and_the_end_of_one_is_not_told_by_the_others() -> None:

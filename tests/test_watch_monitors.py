@@ -27,7 +27,7 @@ def test_the_file_reads_into_a_monitor() -> None:
     assert monitor.grouping == "entity|topic"
     assert (monitor.window, monitor.hop, monitor.panes) == (timedelta(hours=1), timedelta(minutes=5), 12)
     assert monitor.holds_for == timedelta(minutes=10)
-    assert monitor.threshold == 5.0
+    assert monitor.false_alarms == 1.0
 
 
 def test_the_default_file_is_good_and_named_without_a_folder() -> None:
@@ -51,7 +51,7 @@ def test_the_default_file_is_good_and_named_without_a_folder() -> None:
         ("for =", "fro =", "monitor[0].fro", "one of: name, group_by"),
         ('name = "apple"\n', "", "monitor[0].name", "a value"),
         ("for =", "min_count = 0\nfor =", "monitor[0].min_count", ">= 1"),
-        ("for =", "average_run_length = 2\nfor =", "monitor[0].average_run_length", ">= 10"),
+        ("for =", "false_alarms = 2\nfor =", "monitor[0].false_alarms", "a rate above zero"),
         ("{group}", "{company}", "monitor[0].annotations.summary", "a text with only monitor, group"),
         ("{group}", "{seen:%Q", "monitor[0].annotations.summary", "a text with only monitor, group"),
         ("[[monitor]]", "[settings]\na = 1\n[[monitor]]", "settings", "[[monitor]] and [[mute]] tables only"),

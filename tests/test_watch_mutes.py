@@ -23,7 +23,7 @@ group_by = "entity"
 window = "60m"
 hop = "10m"
 measure = "negative_count"
-average_run_length = 1_000
+false_alarms = "1 an hour"
 keep_firing_for = "30m"
 """
 ALERT = EXAMPLES["alert.v1"]

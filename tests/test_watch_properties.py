@@ -26,7 +26,7 @@ group_by = "entity"
 window = "60m"
 hop = "10m"
 measure = "volume"
-average_run_length = 10
+false_alarms = "1 an hour"
 min_count = 2
 
 [[monitor]]
@@ -35,7 +35,7 @@ group_by = "entity"
 window = "30m"
 hop = "10m"
 measure = "negative_share"
-average_run_length = 10
+false_alarms = "1 an hour"
 min_count = 1
 keep_firing_for = "10m"
 
@@ -45,7 +45,7 @@ group_by = ["source", "entity"]
 window = "40m"
 hop = "20m"
 measure = "net_sentiment"
-average_run_length = 10
+false_alarms = "1 an hour"
 min_count = 1
 """
 MONITORS = parse_monitors(RULES, "monitors.toml")

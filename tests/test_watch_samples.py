@@ -3,51 +3,64 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
+from unittest.mock import patch
 
 import numpy as np
-import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamwatch.watch.curves import MOST_POINTS, Curves
-from streamwatch.watch.groups import draw_lots, mentions, read_entities, read_posts, read_texts
-from streamwatch.watch.samples import SCHEMA, Samples
-from streamwatch.watch.volumes import HOUR_US, Volumes
-from tests.scored_rows import Row, scored
+from streamwatch.watch.frames import Parts
+from streamwatch.watch.groups import draw_lots, mentions, read_entities, read_posts
+from streamwatch.watch.instants import HOUR_US, to_us
+from streamwatch.watch.keys import Codes, Places
+from streamwatch.watch.samples import Sampled, Samples
+from streamwatch.watch.volumes import Volumes
+from tests.scored_rows import START, Row, scored
 
 MOST = 4
+PLACES = Places(hop_us=600_000_000)
+CODES = Codes(["A", "B", "AAPL"])
 quick = settings(max_examples=40, deadline=None)
 row = st.tuples(st.integers(0, 30), st.sampled_from([("A",), ("A", "B"), ("B",)]))
 rows = st.lists(row.map(lambda pair: Row(float(pair[0]), pair[1])), max_size=40)
 
 
 def filled(rows: list[Row], cuts: list[int]) -> Samples:
-    samples = Samples(MOST)
+    samples = Samples(MOST, PLACES)
     for first, last in zip([0, *cuts], [*cuts, len(rows)], strict=True):
         batch = scored(rows[first:last], 0, first)
         if batch.num_rows:
             posts, entities = read_posts(batch), read_entities(batch)
-            found = mentions(posts.with_columns((pl.col("at") // 600_000_000).alias("pane")), entities, ("entity",))
-            samples.add(found, read_texts(batch, entities))
+            found = mentions(batch, posts, entities, ("entity",))
+            samples.add(PLACES.of(posts.at_us[found.rows], CODES.of(found.groups)), found, posts, batch)
     return samples
 
 
+def drawn(samples: Samples) -> dict[str, list[Sampled]]:
+    return samples.of(dict(enumerate(CODES.whole())), 0, 2**62)
+
+
 @quick
-@given(rows, st.lists(st.integers(0, 40), max_size=5))
-def test_a_sample_does_not_show_how_posts_came_in_and_is_all_of_few(rows: list[Row], cuts: list[int]) -> None:
+@given(rows, st.lists(st.integers(0, 40), max_size=5), st.sampled_from([0, 5, Parts.LEAST_ROWS]))
+def test_a_sample_does_not_show_how_posts_came_in_and_is_all_of_few(
+    rows: list[Row], cuts: list[int], least_rows: int
+) -> None:
     cuts = sorted(min(cut, len(rows)) for cut in cuts)
-    one, other = filled(rows, []), filled(rows, cuts)
-    assert one.of(["A", "B"], 0, 2**62) == other.of(["A", "B"], 0, 2**62)
+    one = filled(rows, [])
+    with patch.object(Parts, "LEAST_ROWS", least_rows):
+        other = filled(rows, cuts)
+        assert drawn(one) == drawn(other)
     per_pane = Counter((row.minute // 10, entity) for row in rows for entity in set(row.entities))
-    found = Counter(one.whole().select("pane", "group").iter_rows())
+    found = Counter(one.whole()["place"])
     assert sorted(found.values()) == sorted(min(count, MOST) for count in per_pane.values())
 
 
 def test_a_sample_is_drawn_evenly() -> None:
     posts = [Row(0.0) for _ in range(2_000)]
-    drawn = np.array([int(post.id.split("-")[1]) for post in filled(posts, []).of(["A", "AAPL"], 0, 2**62)["AAPL"]])
-    assert len(drawn) == MOST
-    lots = draw_lots(scored(posts)).to_numpy()
+    assert len(drawn(filled(posts, []))["AAPL"]) == MOST
+    lots = draw_lots(scored(posts))
     assert len(set(lots.tolist())) == 2_000
     least = np.argsort(lots)[:500]
     assert 850 < least.mean() < 1_150, "the least lots are anywhere in the stream"
@@ -55,9 +68,8 @@ def test_a_sample_is_drawn_evenly() -> None:
 
 def test_taking_old_panes_leaves_the_others() -> None:
     samples = filled([Row(1.0), Row(11.0), Row(2.0)], [])
-    assert len(samples.take(samples.whole()["pane"].max())) == 2
-    assert samples.whole().height == 1
-    assert samples.whole().schema == pl.DataFrame(schema=SCHEMA).schema
+    assert len(samples.take(to_us(START + timedelta(minutes=10)))) == 2
+    assert [post.id for post in drawn(samples)["AAPL"]] == ["0-1"]
 
 
 panes = st.lists(st.tuples(st.integers(0, 400), st.integers(0, 2), st.integers(1, 9)), max_size=60).map(sorted)

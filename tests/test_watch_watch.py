@@ -99,11 +99,38 @@ def test_a_gap_of_years_costs_nothing() -> None:
 
 def test_keys_that_stay_quiet_are_forgotten() -> None:
     watch = Watch(monitors(half_life='"1d"'), CONFIG)
-    for day in range(12):
-        watch.apply(scored([Row(day * 1440, (f"C{day}", "IBM"))], first_offset=day))
+    size = 0
+    for day in range(30):
+        watch.apply(scored([Row(day * 1440, (f"C{day:02d}", "IBM"))], first_offset=day))
         watch.close()
+        if day == 11:
+            size = len(watch.snapshot())
     assert watch.open_groups <= 6
     assert watch.pane_rows <= 16
+    assert len(watch.snapshot()) < 1.1 * size, "nothing of them stays"
+
+
+def windows_of_days(days: list[tuple[str, ...]], *, restart: bool) -> list[Window]:
+    """Return the windows of days with one post each about some companies."""
+    rules, closed = monitors(half_life='"1d"', measure='"sources"'), []
+    watch = Watch(rules, CONFIG)
+    for day, companies in enumerate(days):
+        watch.apply(scored([Row(day * 1440, companies)], first_offset=day))
+        closed += watch.close().windows
+        if restart:
+            watch = Watch.restore(watch.snapshot(), rules, CONFIG)
+    return closed
+
+
+def test_a_key_that_was_forgotten_comes_back_as_a_new_one_and_a_restart_does_not_show() -> None:
+    quiet: list[tuple[str, ...]] = [("IBM",)] * 9
+    back = windows_of_days([("ACME", "IBM"), *quiet, ("IBM", "ACME"), ("IBM",)], restart=False)
+    assert back == windows_of_days([("ACME", "IBM"), *quiet, ("IBM", "ACME"), ("IBM",)], restart=True)
+    new = windows_of_days([("IBM",), *quiet, ("IBM", "ACME"), ("IBM",)], restart=False)
+    last = START + timedelta(days=10)
+    of_acme, of_new = ([w for w in found if w.group == "ACME" and w.window_end > last] for found in (back, new))
+    assert [(w.window_end, w.count) for w in of_acme] == [(w.window_end, w.count) for w in of_new]
+    assert len(of_acme) == 6
 
 
 def test_gauges() -> None:
@@ -134,7 +161,7 @@ def test_a_changed_monitor_starts_after_every_row_seen_and_the_others_go_on() ->
 
 
 def test_an_open_alert_of_a_monitor_that_is_gone_is_resolved() -> None:
-    rules = monitors(min_count="3", average_run_length="100")
+    rules = monitors(min_count="3")
     watch = Watch(rules, CONFIG)
     watch.apply(scored([*(Row(at, ("IBM",)) for at in range(0, 240, 20)), *(Row(240 + i / 10) for i in range(60))]))
     watch.heartbeat(0, START + minutes(250))

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from streamwatch.cli.alert_view import alert_lines
 from streamwatch.cli.options import ConfigFile, Format, From, Output, To, parse_instant, read_config
-from streamwatch.cli.output import cell, emit, emit_json, note, printable
+from streamwatch.cli.output import emit, emit_json, note
 from streamwatch.errors import StoreError
-from streamwatch.records import Alert, EvidencePost
+from streamwatch.records import Alert
 
 if TYPE_CHECKING:
     import polars as pl
 
 EXAMPLE = "Example: streamwatch alerts --from 2015-08-20 --to 2015-08-25; streamwatch alerts --show 3f9c"
 COLUMNS = ("fingerprint", "status", "severity", "monitor", "group", "onset", "ended_at", "seen", "expected")
+TOLD = ("corroboration", "incident", "muted_by")
 MORE_COLUMNS = ("updated_at", "window_start", "window_end", "measure", "surprise", "count", "negative", "evidence")
 
 
@@ -44,7 +46,7 @@ def command(
     now = datetime.now(UTC)
     rows = between(alerts, parse_instant(from_time or since, now), parse_instant(to_time, now))
     rows = [row for row in rows if row["status"] == "firing" or not only_open]
-    emit(rows, COLUMNS if output is Format.table else COLUMNS + MORE_COLUMNS, output)
+    emit(rows, COLUMNS + TOLD if output is Format.table else COLUMNS + MORE_COLUMNS + TOLD, output)
     if not rows:
         note("no alerts")
 
@@ -73,29 +75,7 @@ def _show(alert: Alert, output: Format) -> None:
     if output is Format.json:
         emit_json(alert)
     elif output is Format.csv:
-        columns = ("id", "published_at", "source", "sentiment", "negative_prob", "text")
+        columns = ("id", "published_at", "source", "author", "sentiment", "negative_prob", "copies", "text")
         emit([msgspec.structs.asdict(post) for post in alert.evidence], columns, output)
     else:
         typer.echo("\n".join(alert_lines(alert)))
-
-
-def alert_lines(alert: Alert) -> list[str]:
-    """Return an alert as lines for people, with its evidence."""
-    ended = f"ended {cell(alert.ended_at)}" if alert.ended_at else "still open"
-    lines = [
-        f"{alert.severity.upper()} {printable(alert.group)}: {printable(alert.monitor)} ({alert.status})",
-        f"  onset        {cell(alert.onset)} UTC, {ended}",
-        f"  last window  {cell(alert.window_start)} to {cell(alert.window_end)}: "
-        f"{alert.negative} of {alert.count} posts negative",
-        f"  {alert.measure:<11}  {cell(alert.seen)} seen, {cell(alert.expected)} expected, "
-        f"surprise {cell(alert.surprise)}",
-    ]
-    lines += [f"  {name:<11}  {printable(text)}" for name, text in alert.annotations.items()]
-    lines += [f"  model        {alert.provenance.model_version}, monitors {alert.provenance.monitors_hash[:12]}"]
-    lines += [f"  fingerprint  {alert.fingerprint}", "  evidence"]
-    return lines + [_evidence_line(post) for post in alert.evidence]
-
-
-def _evidence_line(post: EvidencePost) -> str:
-    source, text = printable(post.source), printable(post.text)
-    return f"    {cell(post.published_at)}  {source}  negative {post.negative_prob:.2f}  {text}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from streamwatch.cli.options import ConfigFile, Format, Output, read_config
-from streamwatch.cli.output import emit, emit_json, note
+from streamwatch.cli.output import cell, emit, emit_json, note
 from streamwatch.errors import BrokerError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ UNHEALTHY = 1
 def command(*, output: Output = Format.table, config_file: ConfigFile = None) -> None:
     """Show how each stage is, and its lag.
 
-    Restarts, watermark, throughput and dead letters as well.
+    Restarts, watermark, throughput, dead letters, open alerts and what the watchdog says as well.
 
     Ends with 1 when no monitor runs or a stage is not up.
     """
@@ -40,7 +40,8 @@ def command(*, output: Output = Format.table, config_file: ConfigFile = None) ->
         rows = stage_rows(monitor or {}, broker["lag"])
         emit(rows, COLUMNS, output)
         if output is Format.table and monitor is not None:
-            note(_summary_line(monitor, broker))
+            for line in (_summary_line(monitor, broker), *watch_lines(monitor)):
+                note(line)
         if broker["broker_error"]:
             raise BrokerError(broker["broker_error"])
     if monitor is None or not monitor.get("healthy", True):
@@ -110,6 +111,22 @@ def _summary_line(monitor: dict[str, Any], broker: dict[str, Any]) -> str:
     return (
         f"{health}, {speed:,.1f} posts/s, {broker['dead_letters'] or 0:,} dead letters, pid {monitor.get('pid', '-')}"
     )
+
+
+def watch_lines(monitor: dict[str, Any]) -> list[str]:
+    """Return what WATCH and the watchdog say: open alerts, late posts, and what is wrong with the monitor itself.
+
+    >>> wrong = {"alert": "StreamwatchSourceSilent", "group": "wire", "since": "2026-01-05T09:00:00+00:00"}
+    >>> stages = {"WATCH": {"open_alerts": 2, "late_posts": 1_250}}
+    >>> watch_lines({"stages": stages, "watchdog": [wrong | {"reason": "wire has brought nothing."}]})
+    ['2 alerts open, 1,250 posts late', 'watchdog since 2026-01-05 09:00: wire has brought nothing.']
+    """
+    watch = monitor.get("stages", {}).get("WATCH", {})
+    known = watch.get("open_alerts") is not None
+    lines = [f"{watch['open_alerts']:,} alerts open, {watch.get('late_posts', 0):,} posts late"] if known else []
+    return lines + [
+        f"watchdog since {cell(_instant(wrong['since']))}: {wrong['reason']}" for wrong in monitor.get("watchdog", [])
+    ]
 
 
 def not_running(metrics: MetricsConfig) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from streamwatch.model.tokenizer import HANDLE, LINK, AlignedText, TextTokenizer
+from streamwatch.model.tokenizer import HANDLE, LINK, REFERENCE, AlignedText, TextTokenizer, unescaped
 
-_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
-"""What `html.unescape` looks at."""
 _UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 """Thai, Lao, Burmese and Khmer letters; Chinese, Japanese and emoji are known by their width."""
 
@@ -54,8 +51,8 @@ def traced_simplified(text: str) -> Traced:
     >>> traced_simplified("AT&amp;T @jane").text, traced_simplified("AT&amp;T @jane").origins[2:5]
     ('AT&T @user', [(2, 7), (7, 8), (8, 9)])
     """
-    unescaped = Traced.unchanged(text).sub(_REFERENCE, lambda match: html.unescape(match[0]))
-    return unescaped.sub(LINK, lambda _: "http").sub(HANDLE, lambda _: "@user")
+    plain = Traced.unchanged(text).sub(REFERENCE, unescaped)
+    return plain.sub(LINK, lambda _: "http").sub(HANDLE, lambda _: "@user")
 
 
 def aligned(tokenizer: TextTokenizer, text: str, max_tokens: int) -> AlignedText:

@@ -19,6 +19,17 @@ CHARS_PER_TOKEN = 20
 """A text is cut to this many characters for each token that is kept: longer than any piece of the vocabulary."""
 LINK = re.compile(r"https?://\S+")
 HANDLE = re.compile(r"(?<![\w.])@[A-Za-z0-9_]{1,30}\b")
+REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
+"""What `html.unescape` looks at."""
+LONGEST_REFERENCE = 40
+
+
+def unescaped(reference: re.Match[str]) -> str:
+    """Return what HTML spells by a reference.
+
+    `html.unescape` fails on numbers of thousands of digits; the number of a character has seven at most.
+    """
+    return html.unescape(reference[0]) if len(reference[0]) <= LONGEST_REFERENCE else "\ufffd"
 
 
 def simplified(text: str) -> str:
@@ -31,7 +42,7 @@ def simplified(text: str) -> str:
     'RT @user: AT&T up http $T'
     """
     if "&" in text:
-        text = html.unescape(text)
+        text = REFERENCE.sub(unescaped, text)
     if "://" in text:
         text = LINK.sub("http", text)
     return HANDLE.sub("@user", text) if "@" in text else text

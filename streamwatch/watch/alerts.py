@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from streamwatch.records import Alert, Corroboration, CurvePoint, Provenance, Spread
+from streamwatch.records import Alert, CurvePoint, Provenance
 from streamwatch.watch.brief import write_brief
 from streamwatch.watch.corroboration import corroborate
 from streamwatch.watch.evidence import Case
@@ -17,7 +17,7 @@ from streamwatch.watch.incidents import incident_of
 from streamwatch.watch.instants import from_us, span_us
 from streamwatch.watch.monitors import Monitor, show_duration
 from streamwatch.watch.mutes import Mute, muted_by
-from streamwatch.watch.severity import Facts, Severity, is_above, judge
+from streamwatch.watch.severity import Facts, is_above, judge
 
 END_PART = 0.5
 """A window is calm when its surprise is below this part of what opens an alert: hysteresis, against flapping."""
@@ -25,6 +25,11 @@ GROWN_BY = 1.25
 """An alert is told again when what is seen grew by this factor since it was last told."""
 NEW_POSTS = 3
 """An alert is told again when so many of its evidence posts are new."""
+FIGURES = (
+    "window_start", "window_end", "updated_at", "seen", "surprise", "count", "negative", "curve", "volumes",
+    "provenance",
+)  # fmt: skip
+"""What the end of an alert tells of its last window."""
 
 
 class Reading(Struct, frozen=True):
@@ -51,6 +56,7 @@ class OpenAlert(Struct):
 
     Attributes:
         onset_us: Start of that window; `first_end_us` is its end.
+        level: The surprise at which it opened.
         calm_since_us: End of the first of the windows that are calm now.
         told: What was last published of it.
         worst: The reading of the worst window that was published.
@@ -58,17 +64,19 @@ class OpenAlert(Struct):
 
     onset_us: int
     first_end_us: int
+    level: float
     calm_since_us: int | None = None
     told: Alert | None = None
     worst: Reading = Reading()
 
 
-class Telling(NamedTuple):
-    """What is told of the posts that drive an alert; the spread is the one that its corroboration follows from."""
+class Moment(NamedTuple):
+    """A window of one group that ends now, and what can be told of it."""
 
-    corroboration: Corroboration
-    spread: Spread
-    case: Case
+    group: str
+    end_us: int
+    reading: Reading
+    support: Support
 
 
 def fingerprint(monitor: str, group: str, onset_us: int) -> str:
@@ -84,11 +92,12 @@ def fingerprint(monitor: str, group: str, onset_us: int) -> str:
 class AlertBook:
     """The alerts of one monitor.
 
-    An alert is pending from the first window at or above the monitor's threshold, and fires at such a window once
-    that is `for` ago and none between was calm. It is told again when it grew, its evidence changed, independent
-    voices corroborate or deny it, its severity rises, or a mute begins or ends. It ends when windows were calm (below
-    half the threshold, or below half of the least volume) for `keep_firing_for`, and is resolved once. A group of
-    which nobody writes any more shows calm windows too, so silence ends an alert.
+    An alert is pending from the first window that reaches the level of its instant (fdr.py), and fires at a window
+    that reaches this level once that is `for` ago and none between was calm. It is told again when it grew, its
+    evidence changed, independent voices corroborate or deny it, its severity rises, or a mute begins or ends. It ends
+    when windows were calm (below half the level at which it opened, or below half of the least volume) for
+    `keep_firing_for`, and is resolved once. A group of which nobody writes any more shows calm windows too, so
+    silence ends an alert.
 
     Args:
         monitor: What is watched.
@@ -101,141 +110,126 @@ class AlertBook:
         self._length_us = span_us(monitor.window)
         self.open: dict[str, OpenAlert] = {}
 
-    def is_surprising(self, reading: Reading) -> bool:
+    def is_surprising(self, reading: Reading, level: float) -> bool:
         """Say whether a window is worth an alert."""
-        return self._volume(reading) >= self._monitor.min_count and reading.surprise >= self._monitor.threshold
+        return self._volume(reading) >= self._monitor.min_count and reading.surprise >= level
 
-    def is_calm(self, reading: Reading) -> bool:
-        """Say whether a window shows nothing any more of a surge."""
-        monitor = self._monitor
-        return self._volume(reading) < END_PART * monitor.min_count or reading.surprise < END_PART * monitor.threshold
+    def is_calm(self, reading: Reading, level: float) -> bool:
+        """Say whether a window shows nothing any more of a surge that opened at a level."""
+        return self._volume(reading) < END_PART * self._monitor.min_count or reading.surprise < END_PART * level
 
-    def step(self, end_us: int, readings: Mapping[str, Reading], support: Support) -> list[Alert]:
+    def step(self, end_us: int, readings: Mapping[str, Reading], level: float, support: Support) -> list[Alert]:
         """Take the windows that end at an instant, and return what is to be told, sorted by group.
 
         Args:
             end_us: End of the windows.
             readings: Of every group whose window is surprising or whose alert is open; none stands for silence.
+            level: The surprise from which on alerts may open now.
             support: For the alerts that are told.
         """
         told = []
         for group in sorted({*readings, *self.open}):
-            alert = self._advance(group, end_us, readings.get(group, Reading()), support)
+            now = Moment(group, end_us, readings.get(group, Reading()), support)
+            if group not in self.open and self.is_surprising(now.reading, level):
+                self.open[group] = OpenAlert(end_us - self._length_us, end_us, level)
+            alert = self._advance(self.open[group], now) if group in self.open else None
             if alert is not None:
                 told.append(alert)
         return told
 
-    def _advance(self, group: str, end_us: int, reading: Reading, support: Support) -> Alert | None:
-        entry = self.open.get(group)
-        if entry is None:
-            if not self.is_surprising(reading):
-                return None
-            entry = self.open[group] = OpenAlert(end_us - self._length_us, end_us)
+    def _advance(self, entry: OpenAlert, now: Moment) -> Alert | None:
+        if self.is_calm(now.reading, entry.level):
+            return self._calm(entry, now)
+        entry.calm_since_us = None
+        if entry.told is not None:
+            return self._again(entry, entry.told, now)
+        held = now.end_us - entry.first_end_us >= span_us(self._monitor.holds_for)
+        if held and self.is_surprising(now.reading, entry.level):
+            return self._tell(entry, self._draft(entry, now), now)
+        return None
+
+    def _calm(self, entry: OpenAlert, now: Moment) -> Alert | None:
+        """Forget an alert that is pending, and end one that was told after a while."""
         if entry.told is None:
-            return self._pending(group, entry, end_us, reading, support)
-        if not self.is_calm(reading):
-            entry.calm_since_us = None
-            return self._again(entry, entry.told, end_us, reading, support)
-        entry.calm_since_us = end_us if entry.calm_since_us is None else entry.calm_since_us
-        if end_us - entry.calm_since_us < span_us(self._monitor.keep_firing_for):
+            del self.open[now.group]
             return None
-        del self.open[group]
-        return self._resolve(entry.told, end_us, reading, support)
+        entry.calm_since_us = now.end_us if entry.calm_since_us is None else entry.calm_since_us
+        if now.end_us - entry.calm_since_us < span_us(self._monitor.keep_firing_for):
+            return None
+        del self.open[now.group]
+        return self._resolve(entry.told, now)
 
-    def _pending(self, group: str, entry: OpenAlert, end_us: int, reading: Reading, support: Support) -> Alert | None:
-        if self.is_calm(reading):
-            del self.open[group]
-            return None
-        if not self.is_surprising(reading) or end_us - entry.first_end_us < span_us(self._monitor.holds_for):
-            return None
-        return self._fire(group, entry, end_us, reading, _explain(support.case(group), None), support)
-
-    def _again(self, entry: OpenAlert, told: Alert, end_us: int, reading: Reading, support: Support) -> Alert | None:
+    def _again(self, entry: OpenAlert, told: Alert, now: Moment) -> Alert | None:
         """Tell an alert again if there is something new to say of it."""
-        case = support.case(told.group)
-        telling = _explain(case, told)
-        worse = reading.surprise >= entry.worst.surprise
-        severity = self._severity(entry, end_us, reading, telling)
-        if not (
-            telling.corroboration != told.corroboration
-            or is_above(severity.level, told.severity)
-            or self._muted_by(told, severity.level, end_us) != told.muted_by
-            or (worse and _has_grown(reading.seen, entry.worst))
-            or (worse and len({post.id for post in case.evidence()} - {post.id for post in told.evidence}) >= NEW_POSTS)
+        draft = self._draft(entry, now)
+        worse = now.reading.surprise >= entry.worst.surprise
+        if (
+            draft.corroboration != told.corroboration
+            or is_above(draft.severity, told.severity)
+            or draft.muted_by != told.muted_by
+            or (worse and _has_grown(now.reading.seen, entry.worst))
+            or (worse and len({post.id for post in draft.evidence} - {post.id for post in told.evidence}) >= NEW_POSTS)
         ):
-            return None
-        return self._fire(told.group, entry, end_us, reading, telling, support)
+            return self._tell(entry, draft, now)
+        return None
 
-    def _fire(
-        self, group: str, entry: OpenAlert, end_us: int, reading: Reading, telling: Telling, support: Support
-    ) -> Alert:
-        severity = self._severity(entry, end_us, reading, telling)
-        alert, case = self._alert(group, entry.onset_us, end_us, reading, support), telling.case
-        alert = msgspec.structs.replace(
-            alert,
+    def _draft(self, entry: OpenAlert, now: Moment) -> Alert:
+        """Return an alert as far as it decides whether it is told."""
+        case, told = now.support.case(now.group), entry.told
+        found = corroborate(case.spread)
+        corroboration = corroborate(case.spread, told.corroboration) if told else found
+        spread = told.spread if told and found != corroboration else case.spread
+        lasted = (now.end_us - entry.first_end_us) / self._length_us
+        facts = Facts(now.reading.surprise, entry.level, lasted, corroboration, spread)
+        severity = judge(self._monitor.severity, facts, told.severity if told else None)
+        draft = msgspec.structs.replace(
+            self._alert(entry.onset_us, now),
             severity=severity.level,
             reasons=severity.reasons,
-            muted_by=self._muted_by(alert, severity.level, end_us),
-            related=entry.told.related if entry.told else [],
-            corroboration=telling.corroboration,
-            spread=telling.spread,
+            corroboration=corroboration,
+            spread=spread,
+            related=told.related if told else [],
             evidence=case.evidence(),
-            phrases=case.phrases(),
-            entities=case.entities(),
         )
-        entry.told = self._written(alert)
-        if reading.surprise >= entry.worst.surprise:
-            entry.worst = reading
+        return self._muted(draft, now.end_us)
+
+    def _tell(self, entry: OpenAlert, draft: Alert, now: Moment) -> Alert:
+        case = now.support.case(now.group)
+        entry.told = self._written(msgspec.structs.replace(draft, phrases=case.phrases(), entities=case.entities()))
+        if now.reading.surprise >= entry.worst.surprise:
+            entry.worst = now.reading
         return entry.told
 
-    def _resolve(self, told: Alert, end_us: int, reading: Reading, support: Support) -> Alert:
+    def _resolve(self, told: Alert, now: Moment) -> Alert:
         """Return the end of an alert: the figures of its last window, and what was told of the surge."""
-        now = self._alert(told.group, 0, end_us, reading, support)
-        figures = (
-            "window_start",
-            "window_end",
-            "updated_at",
-            "seen",
-            "surprise",
-            "count",
-            "negative",
-            "curve",
-            "volumes",
-        )
+        last = self._alert(0, now)
         end = msgspec.structs.replace(
             told,
             status="resolved",
-            ended_at=now.window_end,
-            expected=told.expected if reading.expected is None else reading.expected,
-            muted_by=self._muted_by(told, told.severity, end_us),
-            provenance=now.provenance,
-            **{name: getattr(now, name) for name in figures},
+            ended_at=last.window_end,
+            expected=told.expected if now.reading.expected is None else now.reading.expected,
+            **{name: getattr(last, name) for name in FIGURES},
         )
-        return self._written(end)
+        return self._written(self._muted(end, now.end_us))
 
-    def _severity(self, entry: OpenAlert, end_us: int, reading: Reading, telling: Telling) -> Severity:
-        lasted = (end_us - entry.first_end_us) / self._length_us
-        facts = Facts(reading.surprise, self._monitor.threshold, lasted, telling.corroboration, telling.spread)
-        return judge(self._monitor.severity, facts, entry.told.severity if entry.told else None)
-
-    def _muted_by(self, alert: Alert, severity: str, end_us: int) -> str | None:
-        return muted_by(self._mutes, msgspec.structs.replace(alert, severity=severity), from_us(end_us))
+    def _muted(self, alert: Alert, end_us: int) -> Alert:
+        return msgspec.structs.replace(alert, muted_by=muted_by(self._mutes, alert, from_us(end_us)))
 
     def _volume(self, reading: Reading) -> int:
-        return reading.negative if self._monitor.measure == "negative_count" else reading.count
+        return reading.negative if self._monitor.counted == "negative" else reading.count
 
-    def _alert(self, group: str, onset_us: int, end_us: int, reading: Reading, support: Support) -> Alert:
+    def _alert(self, onset_us: int, now: Moment) -> Alert:
         """Return an alert with the figures of a window, not yet explained."""
-        monitor, end = self._monitor, from_us(end_us)
+        monitor, end, reading = self._monitor, from_us(now.end_us), now.reading
         return Alert(
-            fingerprint=fingerprint(monitor.name, group, onset_us),
+            fingerprint=fingerprint(monitor.name, now.group, onset_us),
             monitor=monitor.name,
-            group=group,
+            group=now.group,
             group_by=monitor.grouping,
             severity=monitor.severity,
             status="firing",
             onset=from_us(onset_us),
-            window_start=from_us(end_us - self._length_us),
+            window_start=from_us(now.end_us - self._length_us),
             window_end=end,
             updated_at=end,
             ended_at=None,
@@ -247,23 +241,15 @@ class AlertBook:
             negative=reading.negative,
             evidence=[],
             annotations={},
-            provenance=support.provenance(),
-            curve=support.curve(group),
-            volumes=support.volumes(group),
-            incident=incident_of(monitor.grouping, group),
+            provenance=now.support.provenance(),
+            curve=now.support.curve(now.group),
+            volumes=now.support.volumes(now.group),
+            incident=incident_of(monitor.grouping, now.group),
         )
 
     def _written(self, alert: Alert) -> Alert:
         alert = msgspec.structs.replace(alert, brief=write_brief(alert))
         return msgspec.structs.replace(alert, annotations=render(self._monitor, alert))
-
-
-def _explain(case: Case, told: Alert | None) -> Telling:
-    found = corroborate(case.spread)
-    if told is None:
-        return Telling(found, case.spread, case)
-    corroboration = corroborate(case.spread, told.corroboration)
-    return Telling(corroboration, case.spread if found == corroboration else told.spread, case)
 
 
 def _has_grown(seen: float, worst: Reading) -> bool:

@@ -41,6 +41,9 @@ def _figures_en(alert: Alert) -> str:
         "volume": f"{posts} {span}",
         "net_sentiment": f"net sentiment of {seen} over {posts} {span}",
         "negative_share": f"{seen} of {posts} negative {span}",
+        "mean_negative": f"mean probability of negative of {seen} over {posts} {span}",
+        "sources": f"{_plural(round(alert.seen), 'source')} of {posts} {span}",
+        "novel_count": f"{posts} {span}, worth {seen} without copies",
     }.get(alert.measure, f"{_plural(alert.negative, 'negative post')} of {alert.count} {span}")
     return f"{group}: {told}, against {_quantity(alert, alert.expected)} expected."
 
@@ -55,6 +58,9 @@ def _figures_zh(alert: Alert) -> str:
         "volume": f"共有{alert.count}条帖子，预期{expected}条",
         "net_sentiment": f"{alert.count}条帖子的净情绪为{seen}，预期{expected}",
         "negative_share": f"{alert.count}条帖子中{seen}为负面，预期{expected}",
+        "mean_negative": f"{alert.count}条帖子的平均负面概率为{seen}，预期{expected}",
+        "sources": f"{alert.count}条帖子来自{seen}个来源，预期{expected}个",
+        "novel_count": f"共有{alert.count}条帖子，折去重复后相当于{seen}条，预期{expected}条",
     }.get(alert.measure, f"{alert.count}条帖子中有{alert.negative}条为负面，预期{expected}条")
     return f"{group}：{span}，{told}。"
 
@@ -124,7 +130,7 @@ def _group_zh(alert: Alert) -> str:
 
 
 def _quantity(alert: Alert, value: float) -> str:
-    if alert.measure == "negative_share":
+    if alert.measure in ("negative_share", "mean_negative"):
         return f"{value:.0%}"
     if alert.measure == "net_sentiment":
         return f"{value:+.2f}"

@@ -21,6 +21,8 @@ MOST_POSTS = 5
 MOST_OF_ONE = 2
 """Posts of one source or author among the evidence, while there are others."""
 MOST_ENTITIES = 8
+OF_ALL_POSTS = ("volume", "sources", "novel_count")
+"""The measures that all posts drive, not the negative ones."""
 
 
 class Case:
@@ -47,7 +49,7 @@ class Case:
         self._now = now
         self._before = before
         self._background = background
-        self._is_negative = measure != "volume"
+        self._is_negative = measure not in OF_ALL_POSTS
         driving = [post for post in now if post.negative] if self._is_negative else []
         chosen = {post.lot for post in driving or now}
         self._stories = tell_apart([post for post in now if post.lot in chosen])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from streamwatch.watch.baseline import Floats, Ints
+from streamwatch.watch.baseline import Floats
 from streamwatch.watch.instants import DAY_US
+
+LARGEST_PART = 0.1
+"""What has a chance of more than one in ten is never worth an alert, whatever the budget."""
 
 
 class AlarmBudget:
@@ -16,40 +18,39 @@ class AlarmBudget:
     over the keys: with k keys and a part b, the n most surprising open if each of them has less than n b / k of a
     chance. One key alone must be as surprising as Bonferroni's correction asks; when many surge at once, each needs
     less. Batches of tests at successive instants with a level each control the false discovery rate over time as
-    well (Zrnic, Jiang, Ramdas and Jordan 2020, Batch-BH). While nothing is going on, false alarms come at the
-    budget's rate, or more rarely where windows overlap.
+    well (Zrnic, Jiang, Ramdas and Jordan 2020, Batch-BH). While nothing is going on, false alarms come at about the
+    budget's rate.
 
     It has no state: the budget of an instant does not depend on what happened before, so that a restart, or a
     replay from any point, decides alike.
 
-    >>> budget = AlarmBudget(alarms_a_day=1.0, hop_us=3_600_000_000)
-    >>> surprise, keys = np.array([3.0, 3.4, 0.4]), 60
-    >>> budget.may_open(surprise, keys).tolist(), budget.may_open(np.array([3.0, 0.4, 0.4]), keys).tolist()
-    ([True, True, False], [False, False, False])
+    >>> budget, keys = AlarmBudget(alarms_a_day=1.0, window_us=3_600_000_000), 60
+    >>> [round(budget.level(np.array(surprise), keys), 2) for surprise in ([3.0, 3.4, 0.4], [3.0, 0.4, 0.4])]
+    [2.86, 3.16]
 
     Args:
         alarms_a_day: How many false alarms a day are bearable, over all keys.
-        hop_us: From one instant to the next.
+        window_us: Length of a window: those that overlap show the same, and are no chances of their own.
     """
 
-    def __init__(self, alarms_a_day: float, hop_us: int) -> None:
-        self._instant = min(alarms_a_day * hop_us / DAY_US, 1.0)
+    def __init__(self, alarms_a_day: float, window_us: int) -> None:
+        self._part = min(alarms_a_day * window_us / DAY_US, LARGEST_PART)
 
-    def threshold(self, keys: int) -> float:
+    def alone(self, keys: int) -> float:
         """Return the surprise at which the alert of one key may open when no other is surprising."""
-        return float(np.log10(keys / self._instant)) if keys else np.inf
+        return float(np.log10(max(keys, 1) / self._part))
 
-    def may_open(self, surprise: Floats, keys: int) -> npt.NDArray[np.bool_]:
-        """Say which alerts may open.
+    def level(self, surprise: Floats, keys: int) -> float:
+        """Return the surprise from which on alerts may open at an instant.
 
         Args:
-            surprise: -log10 of the probability of what was seen or more; one number for each window that ends now.
+            surprise: -log10 of the probability of what was seen or more, of the windows that may open an alert.
             keys: How many keys there are, with those that were silent.
         """
-        order: Ints = np.argsort(-surprise, kind="stable")
-        need = self.threshold(keys) - np.log10(np.arange(1, len(order) + 1))
-        (enough,) = np.nonzero(surprise[order] >= need)
-        opens = np.zeros(len(surprise), np.bool_)
-        if enough.size:
-            opens[order[: enough[-1] + 1]] = True
-        return opens
+        alone = self.alone(keys)
+        if not surprise.size:
+            return alone
+        high = np.sort(surprise[surprise >= alone - np.log10(len(surprise))])[::-1]
+        need = alone - np.log10(np.arange(1, len(high) + 1))
+        (enough,) = np.nonzero(high >= need)
+        return float(need[enough[-1]]) if enough.size else alone

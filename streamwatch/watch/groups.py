@@ -1,14 +1,20 @@
-"""From scored rows to mentions: which groups a post belongs to, and what it adds to their sums."""
+"""From scored rows to mentions: which groups a post belongs to, and what it adds to their sums.
+
+A million mentions a second leave a microsecond for each, so everything here is arrays, and strings are touched once:
+columns that only an explained alert needs stay in the micro-batch (samples.py).
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 MAX_GROUP_CHARS = 256
-TEXT_CHARS = 500
 PPM = 1_000_000
 """Probabilities are added up as whole millionths, so that a sum does not depend on the order."""
 DIMENSIONS = ("topic", "intent", "source", "lang")
@@ -16,129 +22,152 @@ FREE = ("entity", "source")
 """The dimensions whose values may hold any character."""
 SUMS = ("count", "negative", "positive", "p_negative", "p_positive")
 """The partial sums of a pane, all whole numbers."""
-VERDICT = ("sentiment", "negative", "positive", "p_negative", "p_positive")
-"""What a post says of itself as a whole, or of one of its entities."""
+NEGATIVE_PLACE, POSITIVE_PLACE = 0, 2
+"""Where the probabilities of a sentiment stand in its vector."""
+ROW_FACTOR = 0x9E3779B97F4A7C15
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint64]
+Bools = npt.NDArray[np.bool_]
 
 
-def read_posts(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Return what the watch needs of every row, in the batch's order.
+class Posts(NamedTuple):
+    """What the watch needs of every row of a micro-batch: event times in microseconds, lots and `SUMS`."""
 
-    Columns: `row` (its index in the batch), `at` (event time in microseconds), the `SUMS`, `sentiment`, the
-    `DIMENSIONS`, `id`, `novelty`, `author` and `lot` (see `draw_lots`). A post of unknown sentiment counts, and is
-    neither negative nor positive.
-    """
-    columns = ["id", "published_at", "sentiment", "sentiment_probs", "novelty", "author", *DIMENSIONS]
-    posts = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(columns)])))
-    return posts.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"),
-        pl.col("published_at").dt.epoch("us").alias("at"),
-        pl.lit(1, dtype=pl.Int64).alias("count"),
-        *_verdict(),
-        *DIMENSIONS,
-        "id",
-        "novelty",
-        "author",
-        draw_lots(batch).alias("lot"),
-    )
+    at_us: Ints
+    lots: Ints
+    sums: Ints
 
 
-def draw_lots(batch: pa.RecordBatch) -> pl.Series:
+class Mentions(NamedTuple):
+    """A group that a row belongs to, and what the row adds to its `SUMS`, shape `(sums, mentions)`."""
+
+    rows: Ints
+    groups: pl.Series
+    sums: Ints
+
+    def only(self, keep: Bools) -> Mentions:
+        """Return those that are to be kept."""
+        if keep.all():
+            return self
+        return Mentions(self.rows[keep], self.groups.filter(pl.Series(keep)), self.sums[:, keep])
+
+
+def read_posts(batch: pa.RecordBatch) -> Posts:
+    """Return what the watch needs of every row; without a sentiment it counts, and is neither negative nor positive."""
+    at_us = batch.column("published_at").cast(pa.int64()).to_numpy()
+    return Posts(at_us, draw_lots(batch), _verdict(batch.column("sentiment"), batch.column("sentiment_probs")))
+
+
+def draw_lots(batch: pa.RecordBatch) -> Ints:
     """Return a number for every row that looks drawn by chance, and is always the same for the same row.
 
-    It is the source partition and offset, mixed as SplitMix64 mixes (Steele et al. 2014), so no two rows share one.
+    It is the source partition and offset, mixed, so no two rows share one.
     """
     partition = batch.column("source_partition").to_numpy(zero_copy_only=False).astype(np.uint64)
     lots = (partition << np.uint64(44)) + batch.column("source_offset").to_numpy().astype(np.uint64)
+    return mix(lots).view(np.int64)
+
+
+def mix(numbers: Words) -> Words:
+    """Return numbers that look drawn by chance, one for each, as SplitMix64 does (Steele et al. 2014)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        lots = (lots ^ (lots >> np.uint64(shift))) * np.uint64(factor)
-    return pl.Series("lot", (lots ^ (lots >> np.uint64(31))).view(np.int64))
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    mixed: Words = numbers ^ (numbers >> np.uint64(31))
+    return mixed
 
 
-def read_texts(batch: pa.RecordBatch, entities: pl.DataFrame) -> pl.DataFrame:
-    """Return `text` (its beginning), `entities` and `names` of every row: what an alert tells of a post.
-
-    Args:
-        batch: Scored rows.
-        entities: As `read_entities` gives them.
-    """
-    texts = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["text"])])))
-    found = entities.group_by("row", maintain_order=True).agg(
-        pl.col("entity").alias("entities"), pl.col("name").alias("names")
-    )
-    rows = texts.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("row"), pl.col("text").str.slice(0, TEXT_CHARS))
-    return rows.join(found, on="row", how="left", maintain_order="left").drop("row")
-
-
-def _verdict() -> list[pl.Expr]:
-    """Return the columns of `VERDICT`, from those of a label and its probabilities."""
-    probability = pl.col("sentiment_probs").list
-    return [
-        pl.col("sentiment"),
-        (pl.col("sentiment") == "negative").fill_null(value=False).cast(pl.Int64).alias("negative"),
-        (pl.col("sentiment") == "positive").fill_null(value=False).cast(pl.Int64).alias("positive"),
-        _millionths(probability.get(0, null_on_oob=True)).alias("p_negative"),
-        _millionths(probability.get(2, null_on_oob=True)).alias("p_positive"),
-    ]
-
-
-def _millionths(probability: pl.Expr) -> pl.Expr:
-    return (probability.fill_null(0.0).fill_nan(0.0).cast(pl.Float64).clip(0.0, 1.0) * PPM).round().cast(pl.Int64)
-
-
-def read_entities(batch: pa.RecordBatch) -> pl.DataFrame:
-    """Return `row`, `entity`, its `name` and the `VERDICT` on it for every distinct entity of every row.
+def read_entities(batch: pa.RecordBatch) -> Mentions:
+    """Return every distinct entity of every row, with the verdict on it.
 
     An entity goes by its ticker, or by its name if it has none.
 
     >>> apple = {"name": "Apple", "ticker": "AAPL", "sentiment": "negative", "sentiment_probs": [1.0, 0.0, 0.0]}
     >>> acme = {"name": "Acme", "ticker": None, "sentiment": None, "sentiment_probs": None}
-    >>> read_entities(pa.record_batch({"entities": [[apple, acme], []]})).rows()
-    [(0, 'AAPL', 'Apple', 'negative', 1, 0, 1000000, 0), (0, 'Acme', 'Acme', None, 0, 0, 0, 0)]
+    >>> found = read_entities(pa.record_batch({"entities": [[apple, acme, apple], []]}))
+    >>> found.rows.tolist(), found.groups.to_list(), found.sums[:2].tolist()
+    ([0, 0], ['AAPL', 'Acme'], [[1, 1], [1, 0]])
     """
     lists = batch.column("entities")
     flat = pc.list_flatten(lists)
     if len(flat) == 0:
-        sums = dict.fromkeys(VERDICT[1:], pl.Int64)
-        return pl.DataFrame(
-            schema={"row": pl.UInt32, **dict.fromkeys(("entity", "name", "sentiment"), pl.String), **sums}
-        )
-    fields = {name: pc.struct_field(flat, name) for name in ("ticker", "name", "sentiment", "sentiment_probs")}
-    known = pc.fill_null(pc.greater(pc.utf8_length(fields["ticker"]), 0), fill_value=False)
-    found = pa.table(
-        {
-            "row": pc.list_parent_indices(lists).cast(pa.uint32()),
-            "entity": pc.if_else(known, fields["ticker"], fields["name"]).cast(pa.string()),
-            "name": fields["name"].cast(pa.string()),
-            "sentiment": fields["sentiment"].cast(pa.string()),
-            "sentiment_probs": fields["sentiment_probs"].cast(pa.list_(pa.float32())),
-        }
-    )
-    entities = pl.DataFrame(pl.from_arrow(found)).unique(["row", "entity"], keep="first", maintain_order=True)
-    return entities.select("row", "entity", "name", *_verdict())
+        return Mentions(np.zeros(0, np.int64), pl.Series("group", [], pl.String), np.zeros((len(SUMS), 0), np.int64))
+    names = pl.Series("group", entity_names(flat))
+    rows = pc.list_parent_indices(lists).to_numpy().astype(np.int64)
+    verdict = _verdict(pc.struct_field(flat, "sentiment"), pc.struct_field(flat, "sentiment_probs"))
+    return Mentions(rows, names, verdict).only(_is_first(rows, names) & names.is_not_null().to_numpy())
 
 
-def mentions(posts: pl.DataFrame, entities: pl.DataFrame, group_by: tuple[str, ...]) -> pl.DataFrame:
-    """Return a row for every post and group that it belongs to, with the column `group`.
+def entity_names(entities: pa.StructArray) -> pa.Array:
+    """Return what entities go by."""
+    tickers = pc.struct_field(entities, "ticker").cast(pa.string())
+    known = pc.fill_null(pc.greater(pc.binary_length(tickers), 0), fill_value=False)
+    if pc.all(known).as_py():
+        return tickers
+    return pc.if_else(known, tickers, pc.struct_field(entities, "name").cast(pa.string()))
+
+
+def _is_first(rows: Ints, names: pl.Series) -> Bools:
+    """Say which mentions name an entity that their row did not name before; a sort of hashes finds the suspects."""
+    hashes = names.hash().to_numpy() + rows.view(np.uint64) * np.uint64(ROW_FACTOR)
+    ordered = np.sort(hashes)
+    found = np.ones(len(rows), bool)
+    again = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(again):
+        suspects = np.flatnonzero(np.isin(hashes, again))
+        both = pl.DataFrame({"row": rows[suspects], "name": names[suspects]})
+        found[suspects] = both.select(pl.struct("row", "name").is_first_distinct()).to_series().to_numpy()
+    return found
+
+
+def _verdict(labels: pa.Array, probs: pa.ListArray) -> Ints:
+    """Return the `SUMS` of posts, or of entities, from the columns of a label and its probabilities."""
+    sums = np.ones((len(SUMS), len(labels)), np.int64)
+    for place, label in ((1, "negative"), (2, "positive")):
+        sums[place] = pc.fill_null(pc.equal(labels, label), fill_value=False).to_numpy(zero_copy_only=False)
+    for place, index in ((3, NEGATIVE_PLACE), (4, POSITIVE_PLACE)):
+        sums[place] = _millionths(probs, index)
+    return sums
+
+
+def _millionths(probs: pa.ListArray, index: int) -> Ints:
+    """Return one probability of every vector, 0 where there is none."""
+    values = probs.values.to_numpy(zero_copy_only=False)
+    starts = probs.offsets.to_numpy()
+    known = np.diff(starts) > index
+    if probs.null_count:
+        known &= probs.is_valid().to_numpy(zero_copy_only=False)
+    found = np.zeros(len(known))
+    found[known] = values[starts[:-1][known] + index]
+    return np.floor(np.clip(np.nan_to_num(found, nan=0.0), 0.0, 1.0) * PPM + 0.5).astype(np.int64)
+
+
+def mentions(batch: pa.RecordBatch, posts: Posts, entities: Mentions, group_by: tuple[str, ...]) -> Mentions:
+    """Return a mention for every post and group that it belongs to, in the order of the posts.
 
     Posts that lack a dimension, such as posts without entities, take no part. Among entities the verdict is the one
-    on the entity: a post that praises one and damns the other counts so. The order of `posts` is kept.
+    on the entity: a post that praises one and damns the other counts so.
 
     Args:
-        posts: As `read_posts` gives them, filtered and sorted at will.
+        batch: The micro-batch.
+        posts: As `read_posts` gives them.
         entities: As `read_entities` gives them.
         group_by: The dimensions of the group.
     """
-    if "entity" in group_by:
-        posts = posts.drop(VERDICT).join(entities.drop("name"), on="row", how="inner", maintain_order="left")
-    if group_by == ("all",):
-        group = pl.lit("all")
-    elif len(group_by) == 1:
-        group = pl.col(group_by[0])
-    else:
-        group = pl.concat_str(*group_by, separator="|")
-    return posts.with_columns(group.str.slice(0, MAX_GROUP_CHARS).alias("group")).filter(
-        pl.col("group").str.len_bytes() > 0
-    )
+    everybody = Mentions(np.arange(batch.num_rows), pl.Series("group", [], pl.String), posts.sums)
+    found = entities if "entity" in group_by else everybody
+    columns = [found.groups if name == "entity" else _dimension(batch, name, found) for name in group_by]
+    groups = columns[0] if len(columns) == 1 else pl.select(pl.concat_str(*columns, separator="|")).to_series()
+    sizes = groups.str.len_bytes().fill_null(0).to_numpy()
+    if sizes.max(initial=0) > MAX_GROUP_CHARS:
+        groups = groups.str.slice(0, MAX_GROUP_CHARS)
+    return found._replace(groups=groups).only(sizes > 0)
+
+
+def _dimension(batch: pa.RecordBatch, name: str, found: Mentions) -> pl.Series:
+    if name == "all":
+        return pl.repeat("all", len(found.rows), eager=True)
+    return pl.Series(batch.column(name).cast(pa.string()))[found.rows]
 
 
 def group_parts(group_by: str, group: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import msgspec
 
-from streamwatch.records import Alert
+from streamwatch.records import Alert, Provenance
 from streamwatch.watch.groups import group_parts
 
 LEADING = ("entity", "topic")
@@ -27,8 +27,9 @@ def incident_of(group_by: str, group: str) -> str:
 class Incidents:
     """The alerts that are firing, as they were last told; those of one incident name each other.
 
-    When an alert joins an incident, the others are told again with its fingerprint. Each keeps the names of all that
-    were open beside it at any time.
+    When an alert joins an incident, the others are told again with its fingerprint, and with the provenance of both:
+    that they belong together follows from the posts of each. Each keeps the names of all that were open beside it at
+    any time.
 
     Args:
         firing: The alerts that are firing.
@@ -57,19 +58,35 @@ class Incidents:
                 yield alert
             else:
                 self.firing[name] = alert
-        incidents = {alert.incident for alert in fresh.values() if alert.status == "firing"}
-        members = sorted(name for name, alert in self.firing.items() if alert.incident in incidents)
-        for name in members:
-            alert = self.firing[name]
-            beside = {other for other in members if self.firing[other].incident == alert.incident and other != name}
-            related = sorted({*alert.related, *beside})
-            if related != alert.related:
-                alert = msgspec.structs.replace(alert, related=related, updated_at=now[0].updated_at)
-                self.firing[name] = alert
-                yield alert
-            elif name in fresh:
-                yield alert
+        for incident in sorted({alert.incident for alert in fresh.values() if alert.status == "firing"}):
+            members = sorted(name for name, alert in self.firing.items() if alert.incident == incident)
+            joining = [fresh[name] for name in members if name in fresh]
+            for name in members:
+                alert = self.firing[name]
+                related = sorted({*alert.related, *members} - {name})
+                if related != alert.related:
+                    alert = msgspec.structs.replace(alert, related=related)
+                    alert = self.firing[name] = alert if name in fresh else _again(alert, joining)
+                    yield alert
+                elif name in fresh:
+                    yield alert
 
     def _with_known(self, alert: Alert) -> Alert:
         known = self.firing.get(alert.fingerprint)
         return msgspec.structs.replace(alert, related=known.related) if known else alert
+
+
+def _again(alert: Alert, joining: Sequence[Alert]) -> Alert:
+    """Return an alert as it is told again because others joined its incident."""
+    sources = [each.provenance for each in (alert, *joining)]
+    offsets: dict[str, int] = {}
+    for source in sources:
+        offsets |= {place: max(offset, offsets.get(place, 0)) for place, offset in source.source_offsets.items()}
+    versions = {version for source in sources for version in source.model_version.split(",") if version}
+    provenance = Provenance(
+        model_version=",".join(sorted(versions)),
+        monitors_hash=joining[0].provenance.monitors_hash,
+        watermark=joining[0].updated_at,
+        source_offsets=dict(sorted(offsets.items(), key=lambda item: int(item[0]))),
+    )
+    return msgspec.structs.replace(alert, provenance=provenance, updated_at=joining[0].updated_at)

@@ -7,7 +7,6 @@ Read once into frozen classes. An unknown key, a wrong value or a template that 
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 import tomllib
 from datetime import timedelta
@@ -24,9 +23,12 @@ from streamwatch.watch.declared import convert
 from streamwatch.watch.mutes import Mute, parse_mutes
 
 Dimension = Literal["all", "entity", "topic", "intent", "source", "lang"]
-Measure = Literal["negative_share", "negative_count", "net_sentiment", "volume"]
+Measure = Literal[
+    "negative_share", "negative_count", "mean_negative", "net_sentiment", "volume", "sources", "novel_count"
+]
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+DAYS_OF = {"hour": 1 / 24, "day": 1.0, "week": 7.0, "month": 30.0, "year": 365.0}
 DURATIONS = ("window", "hop", "half_life", "for", "keep_firing_for")
 MAX_PANES = 1_000
 """Most hops of a window."""
@@ -48,8 +50,8 @@ class Monitor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         window: Length of the window.
         hop: How often a window ends; the length is a multiple of it. One pane is one hop.
         measure: What is compared with its baseline.
-        average_run_length: Windows of one group between two false alarms (ARL0 of statistical process control).
-            The alert opens when what was seen had less than one chance in so many.
+        false_alarms: A day, over all groups together: how many the monitor may raise while nothing is going on
+            (`"1 a day"`, `"2 a week"` in the file).
         min_count: Least posts in the window; for `negative_count` least negative posts.
         holds_for: How long it must be so before the alert fires (`for` in the file).
         keep_firing_for: How long it must be calm before the alert ends.
@@ -63,7 +65,7 @@ class Monitor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     window: timedelta
     hop: timedelta
     measure: Measure
-    average_run_length: Annotated[float, Meta(ge=10, le=1e15)] = 100_000
+    false_alarms: float = 1.0
     min_count: Annotated[int, Meta(ge=1)] = 5
     holds_for: timedelta = field(default=timedelta(0), name="for")
     keep_firing_for: timedelta = timedelta(minutes=15)
@@ -77,9 +79,9 @@ class Monitor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.window // self.hop
 
     @property
-    def threshold(self) -> float:
-        """The surprise, in powers of ten, at which an alert opens."""
-        return math.log10(self.average_run_length)
+    def counted(self) -> Literal["count", "negative"]:
+        """Which posts `min_count` counts."""
+        return "negative" if self.measure == "negative_count" else "count"
 
     @property
     def grouping(self) -> str:
@@ -157,6 +159,8 @@ def _monitor(rule: dict[str, Any], key: str, place: str) -> Monitor:
     for name in DURATIONS:
         if name in rule:
             values[name] = _duration(rule[name], f"{key}.{name}", place)
+    if "false_alarms" in rule:
+        values["false_alarms"] = _rate(rule["false_alarms"], f"{key}.false_alarms", place)
     if isinstance(rule.get("group_by"), str):
         values["group_by"] = [rule["group_by"]]
     expected = {
@@ -209,6 +213,30 @@ def read_duration(text: str) -> timedelta:
         message = 'a duration such as "90s", "5m", "1h30m" or "7d"'
         raise ValueError(message)
     return sum((timedelta(**{UNITS[unit]: int(number)}) for number, unit in parts), timedelta(0))
+
+
+def _rate(value: object, key: str, place: str) -> float:
+    try:
+        return read_rate(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ConfigError(place, key, value, str(error)) from error
+
+
+def read_rate(text: str) -> float:
+    """Read how often something comes, such as `1 a day`, `0.5 an hour` or `2 a week`, as times a day.
+
+    >>> read_rate("14 a week")
+    2.0
+
+    Raises:
+        ValueError: It is no such rate.
+    """
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) an? (\w+)", text)
+    times = float(found[1]) / DAYS_OF[found[2]] if found and found[2] in DAYS_OF else 0.0
+    if not times:
+        message = f'a rate above zero such as "1 a day" or "2 a week", in any of: {", ".join(DAYS_OF)}'
+        raise ValueError(message)
+    return times
 
 
 def show_duration(span: timedelta) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 from msgspec import Struct, field
+
+from streamwatch.watch.keys import Ints
 
 
 class PaneOrigin(Struct):
@@ -23,21 +25,27 @@ class Origins(Struct):
     panes: dict[int, PaneOrigin] = field(default_factory=dict)
     before: dict[int, int] = field(default_factory=dict)
 
-    def add(self, panes: pl.DataFrame, batch: pa.RecordBatch) -> None:
+    def add(self, panes_us: Ints, rows: Ints, batch: pa.RecordBatch) -> None:
         """Add a micro-batch.
 
         Args:
-            panes: The columns `row` and `pane` of the rows that count.
-            batch: The scored rows that `row` counts in, of one source partition.
+            panes_us: The pane of each row that counts.
+            rows: Which rows of the micro-batch count, in order.
+            batch: Scored rows of one source partition, in the order of their offsets.
         """
         partition = batch.column("source_partition")[0].as_py()
-        columns = pl.DataFrame(pl.from_arrow(pa.Table.from_batches([batch.select(["source_offset", "model_version"])])))
-        rows = columns[panes["row"]].with_columns(panes["pane"])
-        found = rows.group_by("pane").agg(pl.col("source_offset").max(), pl.col("model_version").unique())
-        for pane, offset, versions in found.iter_rows():
-            origin = self.panes.setdefault(pane, PaneOrigin())
-            origin.offsets[partition] = max(offset, origin.offsets.get(partition, -1))
-            origin.versions = sorted({*origin.versions, *(version for version in versions if version)})
+        offsets = batch.column("source_offset").to_numpy()
+        versions = batch.column("model_version").cast(pa.string()).dictionary_encode()
+        names: list[str | None] = versions.dictionary.to_pylist()
+        places = versions.indices.fill_null(-1).to_numpy()[rows]
+        # Of the rows of a pane and a version the last has the largest offset.
+        _, last = np.unique((panes_us * (len(names) + 1) + places)[::-1], return_index=True)
+        for index in (len(rows) - 1 - last).tolist():
+            origin = self.panes.setdefault(int(panes_us[index]), PaneOrigin())
+            origin.offsets[partition] = max(int(offsets[rows[index]]), origin.offsets.get(partition, -1))
+            version = names[places[index]] if places[index] >= 0 else None
+            if version and version not in origin.versions:
+                origin.versions = sorted([*origin.versions, version])
 
     def offsets(self, end_us: int) -> dict[str, int]:
         """Return the last source offset of each partition that counted before an instant."""

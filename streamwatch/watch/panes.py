@@ -2,42 +2,63 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from streamwatch.watch.frames import Parts
 from streamwatch.watch.groups import SUMS
+from streamwatch.watch.keys import Ints, Places, recoded
 
-SCHEMA: dict[str, type[pl.DataType]] = {"pane": pl.Int64, "group": pl.String, **dict.fromkeys(SUMS, pl.Int64)}
+SCHEMA: dict[str, type[pl.DataType]] = {"place": pl.Int64, **dict.fromkeys(SUMS, pl.Int64)}
 
 
-def add_up(mentions: pl.DataFrame) -> pl.DataFrame:
-    """Sum mentions, or sums of them, by pane and group.
+def add_up(places: Ints, sums: Ints) -> tuple[Ints, Ints]:
+    """Return the distinct places, in order, and their sums, `(sums, places)`.
 
-    >>> row = {"pane": 0, "group": "AAPL", "count": 1, "negative": 1, "positive": 0, "p_negative": 7, "p_positive": 1}
-    >>> add_up(pl.DataFrame([row, row])).row(0)
-    (0, 'AAPL', 2, 2, 0, 14, 2)
+    >>> [found.tolist() for found in add_up(np.array([7, 3, 7]), np.array([[1, 1, 1], [0, 5, 2]]))]
+    [[3, 7], [[1, 2], [5, 2]]]
+
+    Args:
+        places: At least one.
+        sums: Of each, `(sums, places)`.
     """
-    return mentions.group_by("pane", "group").agg(pl.col(*SUMS).sum())
+    order = np.argsort(places)
+    ordered = places[order]
+    firsts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    return ordered[firsts], np.stack([np.add.reduceat(column[order], firsts) for column in sums])
+
+
+def _merge(parts: pl.DataFrame) -> pl.DataFrame:
+    return parts.group_by("place").agg(pl.col(*SUMS).sum())
 
 
 class OpenPanes:
-    """The panes that may still get rows: one row for each pane and group. Cost follows open panes, not history."""
+    """The panes that may still get rows: a row of sums for each place. Cost follows open panes, not history."""
 
     def __init__(self) -> None:
-        self._parts = Parts(pl.DataFrame(schema=SCHEMA), add_up)
+        self._parts = Parts(pl.DataFrame(schema=SCHEMA), _merge)
 
-    def add(self, mentions: pl.DataFrame) -> None:
-        """Add a micro-batch's mentions: columns `pane`, `group` and the sums."""
-        self._parts.add(add_up(mentions))
+    def add(self, places: Ints, sums: Ints) -> None:
+        """Add a micro-batch's mentions: where they belong, at least one, and their `SUMS`."""
+        found, added = add_up(places, sums)
+        self._parts.add(pl.DataFrame({"place": found, **dict(zip(SUMS, added, strict=True))}))
 
-    def close(self, until_us: int) -> pl.DataFrame:
-        """Take out the panes that start before an instant, sorted by pane and group."""
+    def close(self, before: int) -> tuple[Ints, Ints]:
+        """Take out what is before a place; return its places, in order, and their sums, `(sums, places)`."""
         whole = self._parts.whole()
-        closed = pl.col("pane") < until_us
-        taken = whole.filter(closed)
+        closed = pl.col("place") < before
+        taken = whole.filter(closed).sort("place")
         if taken.height:
             self._parts.replace(whole.filter(~closed))
-        return taken.sort("pane", "group")
+        return taken["place"].to_numpy(), np.ascontiguousarray(taken.select(SUMS).to_numpy().T)
+
+    def codes(self, places: Places) -> Ints:
+        """Return the distinct codes of the groups."""
+        return np.unique(places.code(self._parts.whole()["place"].to_numpy()))
+
+    def recode(self, places: Places, codes: Ints) -> None:
+        """Give groups other codes: `codes` has the new one where the old one points."""
+        self._parts.replace(recoded(self._parts.whole(), places, codes))
 
     def whole(self) -> pl.DataFrame:
         """Return every open pane."""

@@ -14,13 +14,12 @@ MONDAY_DAYS = 3
 """1970 began three days after a Monday."""
 BINS = HOURS + 2
 """The hours, then Monday to Friday, then Saturday and Sunday; all in UTC."""
-FLAT_DAYS = 7.0
-COMMON_DAYS = 1.5
-COMMON_POSTS = 20.0
-"""The monitor's rhythm is flat until so many days weigh against it; a key has the monitor's until so many days and
-posts do, counted in that hour."""
-KIND_WEEKS = 3.0
-"""The kinds of day are learned so many times more slowly than the hours: there is one weekend in a week."""
+FLAT_DAYS, FLAT_WEEKS = 7.0, 3.0
+"""The monitor's rhythm is flat until so many days of keys, or weeks for the kinds of day, weigh against it."""
+COMMON_DAYS, COMMON_WEEKS = 0.5, 0.5
+COMMON_POSTS, COMMON_KIND_POSTS = 4.0, 20.0
+"""A key has the monitor's rhythm until so many days, or weeks, and so many posts weigh against it, counted in that hour
+or kind of day."""
 LEAST_LEVEL = 1e-3
 HALF_LIVES = 4.0
 """The rhythm changes more slowly than the level: its half-life, in those of the baseline."""
@@ -43,12 +42,14 @@ class Season(Memory):
     """
 
     def __init__(self, pace: Pace) -> None:
-        super().__init__(BINS, 3 * BINS, np.float32)
+        super().__init__(BINS, 3 * BINS + 1, np.float32)  # the last total is how many keys taught it
         self._pace = pace
         self._keep = 0.5 ** (1.0 / (HALF_LIVES * pace.half_life_hops))
-        day_hops = HOURS * HOUR_US / pace.hop_us
-        kinds = [KIND_WEEKS * day_hops * (7 - WEEKEND_DAYS) / 7, KIND_WEEKS * day_hops * WEEKEND_DAYS / 7]
-        self._prior_hops = np.array([day_hops / HOURS] * HOURS + kinds)
+        hour_hops = HOUR_US / pace.hop_us
+        places = np.array([1.0] * HOURS + [HOURS * (7.0 - WEEKEND_DAYS), HOURS * float(WEEKEND_DAYS)])
+        self._flat = hour_hops * places * np.array([FLAT_DAYS] * HOURS + [FLAT_WEEKS] * 2)
+        self._usual = hour_hops * places * np.array([COMMON_DAYS] * HOURS + [COMMON_WEEKS] * 2)
+        self._usual_posts = pace.panes * np.array([COMMON_POSTS] * HOURS + [COMMON_KIND_POSTS] * 2)
 
     def grow(self, keys: int) -> None:
         """Make room for keys, which have the rhythm of all until they show their own."""
@@ -88,8 +89,9 @@ class Season(Memory):
         whole, usual = float(sample.sum()), float(level.sum())
         factors = {hour: self._ratio(day, level), day: self._ratio(hour, level)}
         self.sums *= np.float32(self._keep**hops)
-        self.totals *= self._keep**hops
-        weight, seen, expected = self.totals.reshape(3, BINS)
+        self.totals[:-1] *= self._keep**hops
+        self.totals[-1] = max(self.totals[-1], len(sample))
+        weight, seen, expected = self.totals[:-1].reshape(3, BINS)
         for place, other in factors.items():
             self.sums[place] += sample / (level * other)
             weight[place] += 1.0
@@ -100,15 +102,15 @@ class Season(Memory):
     def _ratio(self, place: int, level: Floats | None) -> Floats:
         if self.sums.shape[1] == 1:
             return np.array([self._common(place)])
-        prior = COMMON_DAYS * self._prior_hops[place]
+        prior = self._usual[place]
         if level is not None:
-            prior = prior + COMMON_POSTS * self._pace.panes / np.maximum(level, LEAST_LEVEL)
+            prior = prior + self._usual_posts[place] / np.maximum(level, LEAST_LEVEL)
         ratio: Floats = (self.sums[place] + prior * self._common(place)) / (self.totals[place] + prior)
         return ratio
 
     def _common(self, place: int) -> float:
-        weight, seen, expected = self.totals[place::BINS]
-        flat = FLAT_DAYS * self._prior_hops[place]
+        weight, seen, expected = self.totals[:-1].reshape(3, BINS)[:, place]
+        flat = self._flat[place] / max(self.totals[-1], 1.0)
         return float((weight * (seen / expected if expected else 1.0) + flat) / (weight + flat))
 
 

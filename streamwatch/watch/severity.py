@@ -2,8 +2,8 @@
 
 An alert begins at the severity of its monitor. On the ladder *info*, *warning*, *critical* it stands
 
-- one step higher, once it is corroborated, and either its surprise is twice what opens an alert (in powers of ten) or
-  it has lasted two windows;
+- one step higher, once it is corroborated, and either its surprise is twice that at which it opened (in powers of
+  ten) or it has lasted two windows;
 - one step lower, while the copies of one story are most of its posts, or when it is retracted.
 
 It rises while the alert is open and does not fall, save for a retraction. A severity that is not on the ladder, such
@@ -27,7 +27,7 @@ class Facts(NamedTuple):
 
     Attributes:
         surprise: Of the window.
-        threshold: The surprise that opens an alert.
+        threshold: The surprise at which the alert opened.
         lasted_windows: How long the alert is open, in lengths of its window.
         corroboration: What is said of it.
         spread: Who says it.

@@ -20,7 +20,8 @@ LEAST_SHARE = 0.005
 PRIOR_SCATTER = 0.01
 PRIOR_SCATTER_PAIRS = 1_000.0
 """Scatter of the average between windows, before it is known, and the weight of that."""
-LEAST_SCATTER = 0.002
+LEAST_SCATTER, MOST_SCATTER = 0.002, 0.5
+"""Bounds of it: a share that scatters as much as a single post says nothing any more."""
 SURPRISING_DEVIATIONS = 3.0
 SURPRISING_WEIGHT = 0.1
 
@@ -37,7 +38,8 @@ class Scatter(Decayed):
         """The variance: for a share, as part of p (1 - p)."""
         pairs, excess = self.sums[:, 0]
         known = PRIOR_SCATTER_PAIRS
-        return max(float((excess + known * PRIOR_SCATTER) / (pairs + known)), LEAST_SCATTER)
+        found = float((excess + known * PRIOR_SCATTER) / (pairs + known))
+        return min(max(found, LEAST_SCATTER), MOST_SCATTER)
 
     def of_sums(self, posts: Ints, spread: Floats, unit: Floats | float = 1.0) -> Floats:
         """Return the variance of the sum over a window's posts; 1 where there are none.

@@ -8,9 +8,9 @@ from streamwatch.watch.baseline import Floats, Memory
 from streamwatch.watch.detector import Pace
 from streamwatch.watch.instants import HOUR_US
 
-LEVEL_US = 2 * HOUR_US
-LEVEL_WINDOWS = 6
-"""A shift of the level is looked for over two hours, and at least so many windows."""
+LEVEL_US = HOUR_US
+LEVEL_WINDOWS = 2
+"""A shift of the level is looked for over an hour, and at least so many windows."""
 JUMPS_US = 6 * HOUR_US
 JUMPS_WINDOWS = 12
 MOST_RESIDUAL = 3.0
@@ -19,6 +19,9 @@ MOST_JUMP = 5.0
 TYPICAL_LEVEL = 4.0
 LEVEL_DEVIATION = 3.0
 """The highest of a day beforehand, and its deviation, in standard deviations if windows did not hang together."""
+LEVEL_POWER = 1.5
+"""An average's tail falls faster than that of single windows, whose surprise falls exponentially: with its square if
+windows did not hang together at all. This power makes its highest of a day as rare as extremes.py takes them for."""
 TYPICAL_JUMPS = 1.2
 JUMPS_DEVIATION = 0.35
 
@@ -35,7 +38,7 @@ class Shifts(Memory):
     >>> for hour in range(12):
     ...     heights = shifts.update(busy, hour * 3_600_000_000)
     >>> heights.round(2).tolist()
-    [[0.0, 1.78], [0.0, 0.36]]
+    [[0.0, 2.83], [0.0, 0.36]]
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -57,11 +60,12 @@ class Shifts(Memory):
             chart *= np.float32((1.0 - weight) ** hops)
             chart += weight * sample
         self.at_us = at_us
-        heights: Floats = np.stack([level, np.sqrt(jumps)]).astype(np.float64)
+        heights: Floats = np.stack([np.maximum(level, 0.0) ** LEVEL_POWER, np.sqrt(jumps)]).astype(np.float64)
         return heights
 
     def prior(self) -> tuple[Floats, Floats]:
         """Return mean and deviation of the highest level and jumps of a day, before anything is known."""
         by_chance = 1.0 / np.sqrt(2.0 / self._level - 1.0)
-        means = np.array([TYPICAL_LEVEL * by_chance, TYPICAL_JUMPS])
-        return means, np.array([LEVEL_DEVIATION * by_chance, JUMPS_DEVIATION])
+        level = TYPICAL_LEVEL * by_chance
+        deviation = LEVEL_POWER * level ** (LEVEL_POWER - 1.0) * LEVEL_DEVIATION * by_chance
+        return np.array([level**LEVEL_POWER, TYPICAL_JUMPS]), np.array([deviation, JUMPS_DEVIATION])

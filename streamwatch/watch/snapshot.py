@@ -13,16 +13,17 @@ from streamwatch.errors import StoreError
 from streamwatch.records import Alert
 from streamwatch.watch.alerts import OpenAlert
 from streamwatch.watch.baseline import Memory
+from streamwatch.watch.distinct import Tally
 from streamwatch.watch.frames import pack_frame, unpack_frame
 from streamwatch.watch.grouping import Grouping, GroupingKey
 from streamwatch.watch.groups import SUMS
-from streamwatch.watch.keys import Keys
+from streamwatch.watch.keys import Codes, Keys
 from streamwatch.watch.origins import Origins
 from streamwatch.watch.phrases import Background
 from streamwatch.watch.tracks import Track
 from streamwatch.watch.windows import ClosedPanes, Pane
 
-VERSION = 2
+VERSION = 3
 
 
 class PastState(Struct):
@@ -52,10 +53,12 @@ class GroupingState(Struct):
 
     group_by: tuple[str, ...]
     hop_us: int
+    codes: list[str]
     names: list[str]
     last_us: list[int]
     open: bytes
     closed: bytes
+    tallies: dict[str, tuple[bytes, bytes]]
     samples: bytes
     common: bytes
     volumes: bytes
@@ -105,10 +108,15 @@ def grouping_state(grouping: Grouping) -> GroupingState:
     return GroupingState(
         group_by=grouping.key.group_by,
         hop_us=grouping.key.hop_us,
+        codes=grouping.codes.whole(),
         names=grouping.keys.names,
         last_us=grouping.keys.last_us.tolist(),
         open=pack_frame(grouping.open.whole()),
         closed=pack_frame(_closed_frame(grouping.closed)),
+        tallies={
+            name: (pack_frame(tally.whole()), pack_frame(_tally_frame(grouping.closed, name)))
+            for name, tally in grouping.tallies.items()
+        },
         samples=pack_frame(grouping.samples.whole()),
         common=pack_frame(grouping.common.whole()),
         volumes=pack_frame(grouping.volumes.whole()),
@@ -123,9 +131,15 @@ def grouping_state(grouping: Grouping) -> GroupingState:
 
 def restore_grouping(grouping: Grouping, state: GroupingState) -> None:
     """Give a grouping its state back; monitors that are new or defined otherwise stay as they are."""
+    grouping.codes = Codes(state.codes)
     grouping.keys = Keys(state.names, state.last_us)
     grouping.open.restore(unpack_frame(state.open))
     grouping.closed = _closed_panes(unpack_frame(state.closed))
+    for name, tally in grouping.tallies.items():
+        if name in state.tallies:
+            still_open, closed = (unpack_frame(part) for part in state.tallies[name])
+            tally.restore(still_open)
+            _restore_tally(grouping.closed, name, closed)
     grouping.samples.restore(unpack_frame(state.samples))
     grouping.common.restore(unpack_frame(state.common))
     grouping.volumes.restore(unpack_frame(state.volumes), len(grouping.keys))
@@ -207,3 +221,21 @@ def _closed_panes(frame: pl.DataFrame) -> ClosedPanes:
             for (start_us,), part in frame.group_by("pane", maintain_order=True)
         ]
     )
+
+
+def _tally_frame(closed: ClosedPanes, measure: str) -> pl.DataFrame:
+    schema = dict.fromkeys(("pane", *Tally._fields), pl.Int64)
+    parts = [
+        pl.DataFrame({"pane": pane.start_us, **pane.tallies[measure]._asdict()}, schema=schema)
+        for pane in closed.panes
+        if measure in pane.tallies
+    ]
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+def _restore_tally(closed: ClosedPanes, measure: str, frame: pl.DataFrame) -> None:
+    parts = {start_us: part for (start_us,), part in frame.group_by("pane")}
+    for place, pane in enumerate(closed.panes):
+        if pane.start_us in parts:
+            tally = Tally(*(parts[pane.start_us][name].to_numpy() for name in Tally._fields))
+            closed.panes[place] = pane._replace(tallies={**pane.tallies, measure: tally})

@@ -12,12 +12,19 @@ from streamwatch.watch.alerts import AlertBook, Reading, Support
 from streamwatch.watch.counts import CountDetector
 from streamwatch.watch.curves import Curves
 from streamwatch.watch.detector import COUNT, NEGATIVE, Detector, Ints, Observed, Pace, Verdict
+from streamwatch.watch.distinct import TALLIED, weigh
+from streamwatch.watch.fdr import AlarmBudget
+from streamwatch.watch.groups import PPM, SUMS
 from streamwatch.watch.instants import NEVER, from_us, span_us
 from streamwatch.watch.keys import Keys
 from streamwatch.watch.monitors import Monitor
 from streamwatch.watch.mutes import Mute
 from streamwatch.watch.shares import NetSentimentDetector, ShareDetector
 from streamwatch.watch.windows import ClosedPanes, Sliding
+
+P_NEGATIVE = SUMS.index("p_negative")
+TALLY = len(SUMS)
+"""Where what is tallied stands, behind the sums."""
 
 
 class Step(NamedTuple):
@@ -36,7 +43,10 @@ def make_detector(monitor: Monitor) -> Detector:
         return ShareDetector(pace)
     if monitor.measure == "net_sentiment":
         return NetSentimentDetector(pace)
-    return CountDetector(COUNT if monitor.measure == "volume" else NEGATIVE, pace)
+    if monitor.measure == "mean_negative":
+        return ShareDetector(pace)
+    columns = {"volume": COUNT, "negative_count": NEGATIVE}
+    return CountDetector(columns.get(monitor.measure, TALLY), pace)
 
 
 class Track:
@@ -57,6 +67,7 @@ class Track:
         self.earlier = Sliding(self.length_us, since_us)
         self.detector = make_detector(monitor)
         self.curves = Curves(span_us(monitor.hop))
+        self.budget = AlarmBudget(monitor.false_alarms, self.length_us)
         self.book = AlertBook(monitor, mutes)
 
     def step(self, end_us: int, keys: Keys, panes: ClosedPanes, support: Callable[[Collection[str]], Support]) -> Step:
@@ -78,12 +89,38 @@ class Track:
         known = self.first_us is not None and end_us - 2 * self.length_us >= self.first_us
         active = np.flatnonzero(window[COUNT])
         active = active[keys.by_name(active)]
-        verdict = self.detector.update(Observed(window, earlier if known else None, active), end_us)
+        verdict = self._judge(end_us, window, earlier if known else None, active, panes)
         self.curves.add(end_us, active, verdict.measure, verdict.expected)
-        readings = self._readings(verdict, window, active, keys)
+        level = self._level(verdict, window[:, active], len(keys))
+        readings = self._readings(verdict, window, keys, active, level)
         concerned = {*readings, *self.book.open}
-        alerts = self.book.step(end_us, readings, support(concerned)) if concerned else []
+        alerts = self.book.step(end_us, readings, level, support(concerned)) if concerned else []
         return Step(end_us, self.monitor.name, self._windows(end_us, verdict, window, active, keys), alerts)
+
+    def _judge(self, end_us: int, window: Ints, earlier: Ints | None, active: Ints, panes: ClosedPanes) -> Verdict:
+        """Judge the window by what the monitor measures."""
+        measure = self.monitor.measure
+        seen = self._measured(end_us, window, panes)
+        learned = None if earlier is None else self._measured(end_us - self.length_us, earlier, panes)
+        verdict = self.detector.update(Observed(seen, learned, active), end_us)
+        if measure == "mean_negative":
+            verdict = verdict._replace(measure=window[P_NEGATIVE, active] / (PPM * window[COUNT, active]))
+        return verdict
+
+    def _measured(self, end_us: int, sums: Ints, panes: ClosedPanes) -> Ints:
+        """Return the sums of a window as the detector is to see them.
+
+        A mean probability is judged as the share of negative posts to be expected from it.
+        """
+        measure = self.monitor.measure
+        if measure == "mean_negative":
+            sums = sums.copy()
+            sums[NEGATIVE] = (sums[P_NEGATIVE] + PPM // 2) // PPM
+        if measure in TALLIED:
+            held = panes.between(max(end_us - self.length_us, self.since_us), end_us)
+            tally = weigh([pane.tallies[measure] for pane in held if measure in pane.tallies], measure, sums.shape[1])
+            sums = np.concatenate([sums, tally[None]])
+        return sums
 
     def keep(self, keys: Ints, known: int) -> None:
         """Forget all keys but these.
@@ -105,9 +142,14 @@ class Track:
             seen = panes.between(self.since_us, end_us)
             self.first_us = seen[0].start_us if seen else None
 
-    def _readings(self, verdict: Verdict, window: Ints, active: Ints, keys: Keys) -> dict[str, Reading]:
+    def _level(self, verdict: Verdict, window: Ints, keys: int) -> float:
+        """Return the surprise from which on alerts may open now; windows of too few posts open none."""
+        enough = window[SUMS.index(self.monitor.counted)] >= self.monitor.min_count
+        return self.budget.level(verdict.surprise[enough], keys)
+
+    def _readings(self, verdict: Verdict, window: Ints, keys: Keys, active: Ints, level: float) -> dict[str, Reading]:
         """Return the readings of the groups whose alert is open or may open."""
-        wanted = verdict.surprise >= self.monitor.threshold
+        wanted = verdict.surprise >= level
         for group in self.book.open:
             wanted |= active == keys.find(group)
         readings = {}
@@ -120,7 +162,7 @@ class Track:
                 count=int(window[COUNT, key]),
                 negative=int(window[NEGATIVE, key]),
             )
-            if keys.names[key] in self.book.open or self.book.is_surprising(reading):
+            if keys.names[key] in self.book.open or self.book.is_surprising(reading, level):
                 readings[keys.names[key]] = reading
         return readings
 

@@ -16,14 +16,14 @@ from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-import polars as pl
+import numpy as np
 import pyarrow as pa
 
 from streamwatch.config import WatchConfig
 from streamwatch.records import Alert, Window
 from streamwatch.watch.alerts import OpenAlert, abandon
 from streamwatch.watch.grouping import Grouping, GroupingKey
-from streamwatch.watch.groups import read_entities, read_posts, read_texts
+from streamwatch.watch.groups import read_entities, read_posts
 from streamwatch.watch.incidents import Incidents
 from streamwatch.watch.instants import NEVER, from_us, to_us
 from streamwatch.watch.monitors import Monitors
@@ -81,20 +81,17 @@ class Watch:
             return
         posts = read_posts(batch)
         partition = batch.column("source_partition")[0].as_py()
-        passed = self._marks.before_rows(partition, posts["at"])
+        passed = self._marks.before_rows(partition, posts.at_us)
         if self._marks.stage is not None:
-            passed = passed.clip(lower_bound=self._marks.stage)
+            passed = np.maximum(passed, self._marks.stage)
         entities = read_entities(batch)
-        texts = read_texts(batch, entities)
-        late = pl.repeat(value=False, n=posts.height, eager=True)
+        late = np.zeros(batch.num_rows, bool)
         for grouping in self._groupings:
             hop = grouping.key.hop_us
-            pane = (posts["at"] // hop * hop).alias("pane")
-            too_late = pane + hop <= passed
-            late |= too_late
-            on_time = posts.with_columns(pane).filter(~too_late) if too_late.any() else posts.with_columns(pane)
-            if on_time.height:
-                grouping.apply(on_time, entities, texts, batch)
+            on_time = (posts.at_us // hop + 1) * hop > passed
+            late |= ~on_time
+            if on_time.any():
+                grouping.apply(posts, entities, on_time, batch)
         self.late_posts += int(late.sum())
 
     def heartbeat(self, partition: int, instant: datetime) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 
 from streamwatch.watch.instants import NEVER
+
+Ints = npt.NDArray[np.int64]
 
 
 class Watermarks:
@@ -20,7 +23,7 @@ class Watermarks:
 
     >>> marks = Watermarks(allowed_lateness_us=10)
     >>> marks.assign([0, 1])
-    >>> marks.before_rows(0, pl.Series([100, 130, 90])).to_list()
+    >>> marks.before_rows(0, np.array([100, 130, 90])).tolist()
     [-4611686018427387904, 90, 120]
     >>> marks.advance() is None  # partition 1 may still bring anything
     True
@@ -38,7 +41,7 @@ class Watermarks:
         for partition in sorted(partitions):
             self.by_partition.setdefault(partition, NEVER)
 
-    def before_rows(self, partition: int, times_us: pl.Series) -> pl.Series:
+    def before_rows(self, partition: int, times_us: Ints) -> Ints:
         """Return the watermark just before each row of a partition, and take the rows into account.
 
         It is a prefix maximum, so it does not depend on how the rows were cut into micro-batches.
@@ -48,9 +51,9 @@ class Watermarks:
             times_us: Event times of its next rows, in the partition's order; at least one.
         """
         before = self.by_partition.get(partition, NEVER)
-        reached = (times_us - self._lateness_us).cum_max().clip(lower_bound=before)
+        reached = np.maximum.accumulate(np.append(before, times_us - self._lateness_us))
         self.by_partition[partition] = int(reached[-1])
-        return reached.shift(1, fill_value=before)
+        return reached[:-1]
 
     def heartbeat(self, partition: int, instant_us: int) -> None:
         """Note that no row before this instant follows in a partition."""

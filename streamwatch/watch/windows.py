@@ -8,12 +8,13 @@ off, so a hop costs what its two panes hold, whatever the length. All sums are w
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from streamwatch.watch.distinct import Tally
 from streamwatch.watch.groups import SUMS
 from streamwatch.watch.instants import NEVER
 
@@ -21,11 +22,20 @@ Ints = npt.NDArray[np.int64]
 
 
 class Pane(NamedTuple):
-    """A closed pane: its start, the keys that were written about, and their sums, shape `(sums, keys)`."""
+    """A closed pane: its start, the keys that were written about, and their sums, shape `(sums, keys)`.
+
+    `tallies` holds what measures of distinct things need beside sums.
+    """
 
     start_us: int
     keys: Ints
     sums: Ints
+    tallies: Mapping[str, Tally] = {}
+
+    def renumbered(self, new: Ints) -> Pane:
+        """Return it with new numbers of keys: `new` has them where the old ones point."""
+        tallies = {name: tally._replace(keys=new[tally.keys]) for name, tally in self.tallies.items()}
+        return self._replace(keys=new[self.keys], tallies=tallies)
 
 
 class ClosedPanes:
@@ -56,7 +66,7 @@ class ClosedPanes:
         """
         new = np.full(known, -1, np.int64)
         new[keys] = np.arange(len(keys))
-        self.panes = [pane._replace(keys=new[pane.keys]) for pane in self.panes]
+        self.panes = [pane.renumbered(new) for pane in self.panes]
 
 
 def _start(pane: Pane) -> int:
