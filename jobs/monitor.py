@@ -33,6 +33,7 @@ from jobs.stage import Stage
 from jobs.supervisor import Supervisor
 from jobs.watch import WatchStage
 from jobs.watchdog import StageWatchdog
+from serve.deployment import deploy_desk, is_wanted, retire_desk, start_proxy
 from serve.scorer import APPLICATION, deploy, retire
 from streamwatch.config import Config, load_config
 from streamwatch.errors import BrokerError, ConfigError, StreamwatchError
@@ -68,20 +69,38 @@ def run(config: Config) -> int:
         ensure_streams(connection)
         stack.enter_context(ray_cluster(config))
         signals.listen()
-        deploy(config)
-        if config.ray.address != "local":
-            stack.callback(retire)
-        monitor = Monitor(config, connection, monitors, broker)
+        desk = _deploy(config, stack)
+        monitor = Monitor(config, connection, monitors, broker, desk)
         stack.callback(monitor.close)
         signals.draining = True
         monitor.tend_until(lambda: signals.asked)
     return 0
 
 
+def _deploy(config: Config, stack: ExitStack) -> str | None:
+    """Start what runs on Serve: the scorer, and the desk if somebody may use it. Return the desk's address."""
+    away, wanted = config.ray.address != "local", is_wanted(config)
+    if wanted:
+        start_proxy(config.desk)
+    deploy(config)
+    if away:
+        stack.callback(retire)
+    if wanted and away:
+        stack.callback(retire_desk)
+    return deploy_desk(config) if wanted else None
+
+
 class Monitor:
     """The running stages, what watches over them, and what they show of themselves."""
 
-    def __init__(self, config: Config, connection: Connection, monitors: Monitors, broker: KeptBroker | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        connection: Connection,
+        monitors: Monitors,
+        broker: KeptBroker | None,
+        desk: str | None,
+    ) -> None:
         self._config = config
         self._connection = connection
         self._broker = broker
@@ -94,6 +113,7 @@ class Monitor:
         registry.register(StageCollector(self._families))
         registry.register(self._lag)
         self._endpoint = Endpoint(config.metrics, registry, self.status)
+        self._desk = desk
         self._announced = False
 
     def tend_until(self, stopped: Callable[[], bool]) -> None:
@@ -137,9 +157,10 @@ class Monitor:
     def _line(self) -> str:
         kafka = self._broker.broker.kind if self._broker else "Kafka"
         config = self._config
+        desk = f", desk at {self._desk}" if self._desk else ""
         return (
             f"streamwatch is up: {kafka} at {self._connection.servers}, tables in {config.store_url()}, "
-            f"status at {self._endpoint.address}/status. Stop it with Ctrl-C."
+            f"status at {self._endpoint.address}/status{desk}. Stop it with Ctrl-C."
         )
 
 

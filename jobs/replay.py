@@ -69,6 +69,10 @@ class Feed:
         self.first = min(self.first or post.published_at, post.published_at)
         self.last = max(self.last or post.published_at, post.published_at)
 
+    def flush(self) -> None:
+        """Wait until the broker has acknowledged everything."""
+        self._sink.flush()
+
     def beat(self, instant: datetime) -> None:
         """Say in every partition that no post before `instant` follows, but nothing of what the clock has yet to show.
 

@@ -184,6 +184,27 @@ class RayConfig(Struct, frozen=True, forbid_unknown_fields=True):
     address: str = "local"
 
 
+class DeskConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """The desk: HTTP for analysts and their programs, served once a token exists.
+
+    Of each token `requests_per_s` are answered over time, and `burst` at once. SQL may take `sql_timeout_s`, give
+    `sql_rows` and use `sql_memory_mb`. A live subscriber that is `live_backlog` events behind is cut off. A label is
+    settled once `agreeing` people say the same.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8420
+    session_h: Annotated[float, Meta(gt=0, le=8_760)] = 12.0
+    requests_per_s: Annotated[float, Meta(gt=0, le=1e6)] = 50.0
+    burst: Positive = 200
+    refresh_every_s: Annotated[float, Meta(ge=0.05, le=3_600)] = 1.0
+    sql_timeout_s: Annotated[float, Meta(gt=0, le=3_600)] = 10.0
+    sql_rows: Positive = 10_000
+    sql_memory_mb: Annotated[int, Meta(ge=512)] = 4_096
+    live_backlog: Annotated[int, Meta(ge=16, le=1_000_000)] = 2_000
+    agreeing: Annotated[int, Meta(ge=1, le=9)] = 1
+
+
 class MetricsConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Where `/metrics`, `/health` and `/status` are served. Port 0 takes a free one."""
 
@@ -207,6 +228,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     monitors: MonitorsConfig = field(default_factory=MonitorsConfig)
     ray: RayConfig = field(default_factory=RayConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    desk: DeskConfig = field(default_factory=DeskConfig)
 
     def store_url(self) -> str:
         """Return the root of the tables: `store.url`, else the folder `tables` in `state_dir`."""

@@ -14,6 +14,11 @@ StreamwatchError
 │   └── EncoderMissing        the encoder's package is not installed
 ├── PackageMissing            an extra's package is not installed
 ├── StoreError                a table cannot be read or written
+├── QueryRefused              a query is not allowed, or wrong
+├── QueryTooLong              a query takes more time or memory than it may
+├── SourceError               what posts come from cannot be used
+│   └── FeedError             a feed cannot be fetched or read: it is reported, the others go on
+├── TaxonomyError             a desk's topics or intents cannot be learnt or read
 ├── AlertmanagerError         Alertmanager refuses or does not answer
 └── StageError                a stage stopped and could not be started again
 """
@@ -92,6 +97,42 @@ class PackageMissing(StreamwatchError):
 
 class StoreError(StreamwatchError):
     """A table cannot be read or written."""
+
+
+class QueryRefused(StreamwatchError):
+    """A query is not a SELECT over the tables, or wrong."""
+
+
+class QueryTooLong(StreamwatchError):
+    """A query takes more time or memory than it may."""
+
+
+class SourceError(StreamwatchError):
+    """What posts come from cannot be used."""
+
+
+class FeedError(SourceError):
+    """A feed cannot be fetched or read.
+
+    Args:
+        found: What was found.
+        advice: What to do.
+        status: The HTTP status, if there was an answer.
+        retry_after_s: How long the server asks to be left alone.
+    """
+
+    def __init__(
+        self, found: str, advice: str, *, status: int | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(f"{found}: {advice}")
+        self.found = found
+        self.advice = advice
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class TaxonomyError(StreamwatchError):
+    """A desk's topics or intents cannot be learnt or read."""
 
 
 class AlertmanagerError(StreamwatchError):

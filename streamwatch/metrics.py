@@ -32,8 +32,8 @@ class StageMetrics:
     def _counter(self, name: str, text: str, labels: Iterable[str] = ()) -> Counter:
         return Counter(f"streamwatch_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        return Gauge(f"streamwatch_{name}", text, registry=self.registry)
+    def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
+        return Gauge(f"streamwatch_{name}", text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"streamwatch_{name}", text, buckets=buckets, registry=self.registry)
@@ -86,6 +86,18 @@ class ArchiveMetrics(StageMetrics):
         self.dead_letters = self._counter("archive_dead_letters", "Messages set aside as dead letters")
         self.buffered = self._gauge("archive_buffered_rows", "Rows waiting for the next write")
         self.flush = self._histogram("archive_flush_seconds", "Time to write what was buffered", STEP_BUCKETS_S)
+
+
+class IngestMetrics(StageMetrics):
+    """What `streamwatch ingest` counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.visits = self._counter("ingest_visits", "Visits to a feed, by what came of them", ["feed", "outcome"])
+        self.posts = self._counter("ingest_posts", "Posts sent and acknowledged by the broker", ["feed"])
+        self.failures = self._gauge("ingest_failures_in_a_row", "How often a feed has failed in a row", ["feed"])
+        self.answered = self._gauge("ingest_answered_timestamp_seconds", "When a feed last was as it should", ["feed"])
+        self.seconds = self._histogram("ingest_visit_seconds", "Time to fetch and read a feed", LATENCY_BUCKETS_S)
 
 
 class StageCollector(Collector):

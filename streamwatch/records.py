@@ -69,15 +69,28 @@ class Post(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Label(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a person says a post is: schema `label.v1`."""
+    """What a person says a post is: schema `label.v1`.
+
+    Of the task `entity`, `gold_label` is the sentiment about `entity`: the ticker under which the post has it, or its
+    name where it has none. The other tasks have no `entity`.
+    """
 
     schema: Literal["label.v1"] = "label.v1"
     post_id: Id
-    task: Literal["sentiment", "topic", "intent"]
+    task: Literal["sentiment", "topic", "intent", "entity"]
     gold_label: ShortText
     labeller: ShortText
     labelled_at: Instant
     origin: ShortText
+    entity: ShortText | None = None
+
+    def __post_init__(self) -> None:
+        if (self.task == "entity") != (self.entity is not None):
+            message = f"task {self.task} {'without' if self.entity is None else 'with'} `entity`"
+            raise ValueError(message)
+        if self.task in ("sentiment", "entity") and self.gold_label not in SENTIMENTS:
+            message = f"{self.task} {self.gold_label!r}: expected {', '.join(SENTIMENTS)}"
+            raise ValueError(message)
 
 
 class Window(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

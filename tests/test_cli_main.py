@@ -24,7 +24,11 @@ HEAVY = (
     "deltalake",
     "matplotlib",
 )
-GROUPS = {"dead-letters": ("list", "replay"), "models": ("list", "show", "pull", "export")}
+GROUPS = {
+    "dead-letters": ("list", "replay"),
+    "models": ("list", "show", "pull", "export"),
+    "labels": ("import", "export", "queue", "agreement"),
+}
 EVERY_COMMAND = [[name] for name in COMMANDS] + [[group, name] for group, names in GROUPS.items() for name in names]
 
 

@@ -17,7 +17,7 @@ from streamwatch.model.heads import ENTITY, HEADS, TASKS, Head
 from streamwatch.model.runtime import RuntimeName
 from streamwatch.model.scorer import Scorer
 from streamwatch.model.scores import Scores
-from streamwatch.model.trained import MANIFEST_FILE, EncoderId, save_trained
+from streamwatch.model.trained import MANIFEST_FILE, EncoderId, load_trained, save_trained
 
 NAMED = {
     "Apple shares plunge 20% after Tesla wins the contract and guidance is cut": ("Apple", "Tesla"),
@@ -195,6 +195,15 @@ def test_a_reply_is_another_text_under_another_post(scorer: Scorer) -> None:
     assert np.abs(found[0] - plain).max() > 10 * tolerance(scorer)
     assert np.array_equal(found[2], found[3])
     assert np.abs(found[2] - plain).max() <= tolerance(scorer)
+
+
+def test_vectors_are_what_the_heads_see(scorer: Scorer, weights: Path) -> None:
+    texts, parents = ["Told you so", "Apple falls", "Told you so"], [None, None, "Tesla beats its target again"]
+    vectors = scorer.vectors(texts, parents)
+    assert vectors.dtype == np.float32
+    topics = load_trained(weights).heads["topic"].probabilities(vectors)
+    assert np.array_equal(topics, scorer.predict(texts, parents=parents).topic)
+    assert not np.allclose(vectors[0], vectors[2])
 
 
 def test_of_what_is_answered_only_the_first_tokens_are_read(weights: Path, cache: Path) -> None:

@@ -46,6 +46,7 @@ def spans_of(text: str, *mentions: str) -> list[tuple[int, int]]:
         ("@ 5 dollars", "@ 5 dollars"),
         ("AT&amp;T &lt;3 &#39;gold&#39;", "AT&T <3 'gold'"),
         ("R&D, S&P 500", "R&D, S&P 500"),
+        (f"&#{'9' * 5_000}; &#x{'f' * 5_000} &#65;", "\ufffd \ufffd A"),
         ("&quot;https://t.co/a", '"http'),
         ("nothing to do", "nothing to do"),
         ("", ""),

@@ -74,3 +74,24 @@ def test_the_labels_of_a_head_are_distinct_and_in_order() -> None:
         assert len(set(labels)) == len(labels)
     assert list(SENTIMENTS) == ["negative", "neutral", "positive"]
     assert list(TOPICS) == sorted(TOPICS)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"task": "entity"}, "task entity without `entity`"),
+        ({"entity": "AAPL"}, "task sentiment with `entity`"),
+        ({"gold_label": "bad"}, "sentiment 'bad': expected negative, neutral, positive"),
+        ({"task": "entity", "entity": "AAPL", "gold_label": "earnings"}, "entity 'earnings': expected negative"),
+    ],
+)
+def test_a_label_says_what_it_is_about(change: dict[str, str], reason: str) -> None:
+    fields = msgspec.to_builtins(EXAMPLES["label.v1"])
+    with pytest.raises(msgspec.ValidationError, match=reason):
+        msgspec.convert(fields | change, type=Label)
+
+
+def test_a_label_may_be_about_an_entity_or_a_topic_of_the_desk() -> None:
+    fields = msgspec.to_builtins(EXAMPLES["label.v1"])
+    assert msgspec.convert(fields | {"task": "entity", "entity": "AAPL"}, type=Label).entity == "AAPL"
+    assert msgspec.convert(fields | {"task": "topic", "gold_label": "strikes"}, type=Label).gold_label == "strikes"

@@ -220,3 +220,27 @@ def test_a_failed_tidying_is_logged_and_the_stage_goes_on(tmp_path: Path, caplog
 def test_a_url_may_end_in_a_slash(tmp_path: Path) -> None:
     Tables(f"{tmp_path}/").append("posts", posts([0]), {"posts/0": 0})
     assert DeltaTable(tmp_path / "posts").count() == 1
+
+
+def test_labels_of_an_earlier_version_are_read_and_written_on(tables: Tables, tmp_path: Path) -> None:
+    rows = [
+        {
+            "post_id": post,
+            "task": "sentiment",
+            "gold_label": "negative",
+            "labeller": "ann",
+            "labelled_at": NOON,
+            "origin": "dashboard",
+            "version": version,
+        }
+        for version, post in enumerate(["p0", "p1"])
+    ]
+    schema = TABLES["labels"].schema
+    earlier = pa.Table.from_pylist(rows[:1], schema=schema.remove(schema.get_field_index("entity")))
+    write_deltalake(str(tmp_path / "store" / "labels"), earlier)
+    assert tables.scan("labels").collect().rows(named=True) == [rows[0] | {"entity": None}]
+    about = rows[1] | {"task": "entity", "entity": "AAPL"}
+    tables.append("labels", pa.Table.from_pylist([about], schema=schema), {transaction_id("labels", 0): 1})
+    found = tables.scan("labels").sort("version").collect()
+    assert found["entity"].to_list() == [None, "AAPL"]
+    assert tables.query("SELECT post_id FROM labels WHERE entity = 'AAPL'").item() == "p1"

@@ -17,7 +17,10 @@ from streamwatch.cli import (
     broker,
     deadletters,
     demo,
+    desk,
     explain,
+    ingest,
+    labels,
     models,
     prove,
     query,
@@ -37,6 +40,7 @@ COMMANDS = {
     "demo": demo,
     "run": run,
     "replay": replay,
+    "ingest": ingest,
     "score": score,
     "eval": evaluating,
     "explain": explain,
@@ -50,7 +54,7 @@ COMMANDS = {
     "broker": broker,
 }
 
-SERVICES = ("run", "broker")
+SERVICES = ("run", "broker", "ingest")
 """These run for long, and log what they do."""
 
 log = logging.getLogger(__name__)
@@ -96,6 +100,8 @@ def build_app() -> typer.Typer:
         app.command(name, epilog=module.EXAMPLE)(module.command)
     app.add_typer(deadletters.build_app(), name="dead-letters")
     app.add_typer(models.build_app(), name="models")
+    app.add_typer(labels.build_app(), name="labels")
+    app.add_typer(desk.build_app(), name="desk")
     return app
 
 

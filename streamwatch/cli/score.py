@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
-import msgspec
 import typer
 
-from streamwatch.cli.files import STANDARD, LazyOutput, open_input, open_output, size_of
+from streamwatch.cli.bad_lines import BadLines
+from streamwatch.cli.files import STANDARD, open_input, open_output, size_of
 from streamwatch.cli.options import ConfigFile, Format, Output, read_config
 from streamwatch.cli.output import emit_record, note, progress_bar
 from streamwatch.cli.stopping import sigterm_interrupts
-from streamwatch.errors import BadRecord
-from streamwatch.jsonl import BadLine, Line, read_lines, sample
+from streamwatch.jsonl import Line, read_lines
 
 if TYPE_CHECKING:
     from streamwatch.config import ModelConfig
@@ -68,7 +67,7 @@ def command(
         began = time.monotonic()
         scorer = _load(config.model)
         load_s = time.monotonic() - began
-        bad_lines = _BadLines(source, _errors_path(target, errors), strict=strict)
+        bad_lines = BadLines(source, _errors_path(target, errors), strict=strict)
         tally = _run(lines, scorer, source=source, target=target, bad_lines=bad_lines)
     if tally.replaced:
         note(f"{tally.replaced:,} lines had members of the same names, such as `sentiment`: they were replaced")
@@ -99,38 +98,7 @@ def _errors_path(target: Path, named: Path | None) -> Path | None:
     return named or (target.with_name(f"{target.name}.errors.jsonl") if regular else None)
 
 
-class _BadLines:
-    """Report bad lines on stderr, the first of them each, and write them to a file for the person to mend."""
-
-    SHOWN = 10
-
-    def __init__(self, source: Path, path: Path | None, *, strict: bool) -> None:
-        self.path = path
-        self._source = "stdin" if source == STANDARD else str(source)
-        self._strict = strict
-        self._count = 0
-        self._file = LazyOutput(path) if path else None
-
-    def add(self, bad: Iterable[BadLine]) -> None:
-        for line in bad:
-            text = f"{self._source}:{line.number}: {line.reason}"
-            if self._strict:
-                raise BadRecord(text + "; mend the line, or run without --strict")
-            self._count += 1
-            if self._count <= self.SHOWN or self._file is None:
-                note(text)
-            elif self._count == self.SHOWN + 1:
-                note(f"more bad lines are in {self.path}")
-            if self._file:
-                entry = {"file": self._source, "line": line.number, "error": line.reason, "content": sample(line.data)}
-                self._file.write(msgspec.json.encode(entry) + b"\n")
-
-    def close(self) -> None:
-        if self._file:
-            self._file.close()
-
-
-def _run(lines: BinaryIO, scorer: Scorer, *, source: Path, target: Path, bad_lines: _BadLines) -> Tally:
+def _run(lines: BinaryIO, scorer: Scorer, *, source: Path, target: Path, bad_lines: BadLines) -> Tally:
     from streamwatch.cli.score_file import chunks, score_chunk
 
     tally = Tally()

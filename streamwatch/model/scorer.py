@@ -78,12 +78,7 @@ class Scorer:
             mentions: For each text how the entities are spelt in it whose own sentiment is wanted; nothing: none.
             parents: For each text the one that it answers, with which it is read; nothing: none answers any.
         """
-        plain, named, answered = _values(texts), _values(mentions), _values(parents)
-        rows = zip(plain, named or [()] * len(plain), answered or [None] * len(plain), strict=True)
-        entries = [
-            Entry(simplified(text), tuple(spelt), simplified(parent) if parent else "") for text, spelt, parent in rows
-        ]
-        embedded = self._embedder.embed(entries)
+        embedded = self._embedder.embed(_entries(texts, mentions, parents))
         started = time.perf_counter()
         found = {task: self._heads[task].probabilities(embedded.texts)[embedded.places] for task in TASKS}
         entities = self._entities(embedded)
@@ -91,6 +86,13 @@ class Scorer:
         return Scores(
             **found, entities=entities, model_version=self.version, stats=replace(embedded.stats, infer_s=infer_s)
         )
+
+    def vectors(
+        self, texts: Sequence[str] | pa.Array, parents: Sequence[str | None] | pa.Array = ()
+    ) -> NDArray[np.float32]:
+        """Return the vectors that the heads on a text see, `(rows, hidden)`; those of another `version` differ."""
+        embedded = self._embedder.embed(_entries(texts, (), parents))
+        return embedded.texts[embedded.places]
 
     def _entities(self, embedded: Embedded) -> list[list[NDArray[np.float32]]]:
         """Return the probabilities of each text's mentions; those of the text for one that it does not hold."""
@@ -101,6 +103,16 @@ class Scorer:
             for entry, places in enumerate(embedded.entity_places)
         ]
         return [of_entry[place] for place in embedded.places.tolist()]
+
+
+def _entries(
+    texts: Sequence[str] | pa.Array,
+    mentions: Sequence[Sequence[str]] | pa.Array,
+    parents: Sequence[str | None] | pa.Array,
+) -> list[Entry]:
+    plain, named, answered = _values(texts), _values(mentions), _values(parents)
+    rows = zip(plain, named or [()] * len(plain), answered or [None] * len(plain), strict=True)
+    return [Entry(simplified(text), tuple(spelt), simplified(parent) if parent else "") for text, spelt, parent in rows]
 
 
 def _values(column: Sequence[Any] | pa.Array) -> Sequence[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 from pyarrow import fs
 
+from streamwatch.durable_file import write_durably
 from streamwatch.errors import StoreError
 
 FOLDER = "_checkpoints"
@@ -47,7 +47,7 @@ class Checkpoints:
         path = self._path(name)
         try:
             if self._local:
-                _write_atomically(Path(path), data)
+                write_durably(Path(path), data)
             else:
                 with self._files.open_output_stream(path) as stream:
                     stream.write(data)
@@ -111,21 +111,6 @@ class Checkpoints:
             message = f"{name!r} is no name for a snapshot: letters, digits, dot, dash and underscore"
             raise StoreError(message)
         return str(self._folder / name)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.tmp")
-    with unfinished.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    unfinished.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _file_system(url: str, options: Mapping[str, str], *, local: bool) -> tuple[fs.FileSystem, str]:

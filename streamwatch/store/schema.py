@@ -82,8 +82,10 @@ LABELS_SCHEMA = pa.schema(
         _required("labelled_at", INSTANT),
         _required("origin", pa.string()),
         VERSION,
+        ("entity", pa.string()),
     ]
 )
+"""`entity` came later than the rest: a table without it is read as if it had it, and gets it when it is written."""
 
 
 class TableSpec(NamedTuple):

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 
 import polars as pl
 import pyarrow as pa
-from deltalake import CommitProperties, DeltaTable, Schema, Transaction, WriterProperties, write_deltalake
+from deltalake import CommitProperties, DeltaTable, Field, Schema, Transaction, WriterProperties, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
 from streamwatch.errors import StoreError
@@ -29,6 +29,8 @@ COMMIT_TRIES = 6
 FIRST_BACK_OFF_S = 0.05
 COMPACTED_FILE_BYTES = 64 * 1024 * 1024
 """Files are compacted up to this size, then left alone: it bounds what a compaction rewrites."""
+GROWING = ("labels",)
+"""Tables to which columns may be added that earlier rows lack; of the others every column is asked for by name."""
 SETTINGS = {
     "delta.checkpointInterval": "50",
     "delta.logRetentionDuration": "interval 1 days",
@@ -132,7 +134,22 @@ class Tables:
             handle = self._open(table)
             if handle is None:
                 return _empty(spec.schema)
-            return pl.scan_delta(handle, storage_options=self._options or None)
+            rows = pl.scan_delta(handle, storage_options=self._options or None)
+            later = {field.name for field in _later_columns(table, handle)}
+            typed = _empty(spec.schema).collect_schema()
+            return rows.with_columns(pl.lit(None, typed[name]).alias(name) for name in typed if name in later)
+
+    def open(self, table: str) -> DeltaTable | None:
+        """Return the Delta table itself, to follow its versions; None while it is not there."""
+        table_spec(table)
+        with store_errors(table):
+            return self._open(table)
+
+    def scan_files(self, table: str, uris: list[str]) -> pl.LazyFrame:
+        """Return the rows of some files of a table."""
+        if not uris:
+            return _empty(table_spec(table).schema)
+        return pl.scan_parquet(uris, storage_options=self._options or None)
 
     def latest(self, table: str) -> pl.LazyFrame:
         """Return the rows of a table that count: of each window and alert the last version."""
@@ -185,6 +202,8 @@ class Tables:
         """Return the handle that this process appends with; it keeps up with its own commits."""
         if table not in self._writers:
             handle = self._open(table) or self._create(table)
+            if later := _later_columns(table, handle):
+                handle.alter.add_columns(later)
             self._known[table] = _transactions(handle, table)
             self._writers[table] = handle
         return self._writers[table]
@@ -232,9 +251,22 @@ def _new_count(table: str, known: Mapping[str, int], transactions: Mapping[str, 
     return {_count_id(table): needed} if needed > known.get(_count_id(table), 0) else {}
 
 
+def _later_columns(table: str, handle: DeltaTable) -> list[Field]:
+    """Return the columns that a table, made by an earlier version, lacks and can get: those that may be null."""
+    if table not in GROWING:
+        return []
+    found = {field.name for field in handle.schema().fields}
+    return [field for field in _fields(table) if field.nullable and field.name not in found]
+
+
+def _fields(table: str) -> list[Field]:
+    return list(Schema.from_arrow(table_spec(table).schema).fields)
+
+
 def _check_columns(table: str, handle: DeltaTable) -> None:
-    expected = {field.name: field for field in Schema.from_arrow(table_spec(table).schema).fields}
+    expected = {field.name: field for field in _fields(table)}
     found = {field.name: field for field in handle.schema().fields}
+    found |= {field.name: field for field in _later_columns(table, handle)}
     for name in [*expected, *found]:
         if expected.get(name) != found.get(name):
             message = (
