@@ -221,6 +221,22 @@ def test_what_people_say_of_an_alert_is_shown_with_it(desk: Desk) -> None:
     assert send(desk, "POST", f"/v1/alerts/{'0' * 16}/acknowledgement").status_code == 404
 
 
+def test_ones_own_order_of_alerts_follows_what_one_opens(desk: Desk) -> None:
+    def mine() -> list[Any]:
+        found: list[Any] = get(desk, "/v1/alerts", {"order": "mine"}).json()["alerts"]
+        return found
+
+    (before,) = mine()
+    for _ in range(20):
+        assert send(desk, "POST", f"/v1/alerts/{before['fingerprint']}/opening", role="viewer").status_code == 204
+    (after,) = mine()
+    assert after["rank"]["wanted"] > before["rank"]["wanted"]
+    assert any(reason.startswith("you act on") for reason in after["rank"]["reasons"])
+    others = send(desk, "GET", "/v1/alerts?order=mine", tenant="other").json()["alerts"]
+    assert not any("you " in reason for alert in others for reason in alert["rank"]["reasons"])
+    assert get(desk, "/v1/alerts", {"order": "mine", "cursor": "x"}).status_code == 422
+
+
 def test_sql_answers_what_the_tables_hold(desk: Desk) -> None:
     query = "SELECT source, count(*) AS posts FROM posts GROUP BY source"
     found = send(desk, "POST", "/v1/sql", {"sql": query}, "viewer").json()

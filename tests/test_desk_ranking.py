@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamwatch.desk.ranking import MAX_FEATURES, Action, AlertFacts, Interests, in_order
-from streamwatch.schema_files import EXAMPLES
+from streamwatch.desk.ranking import MAX_FEATURES, Action, AlertFacts, Interests
 from streamwatch.watch.severity import LADDER
 
 NINE = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -115,13 +114,6 @@ def test_two_people_do_not_share_what_they_learn() -> None:
     mine, yours = Interests(), Interests()
     mine.learn(alert("a"), "mute")
     assert yours.weights == {}
-
-
-def test_alerts_as_they_are_stored_are_ordered() -> None:
-    example = EXAMPLES["alert.v1"]
-    other = msgspec.structs.replace(example, fingerprint="0" * 16, severity="info")
-    found = in_order([other, example], Interests())  # type: ignore[list-item]
-    assert [one.fingerprint for one, _ in found] == [example.fingerprint, "0" * 16]  # type: ignore[attr-defined]
 
 
 FACTS = st.builds(

@@ -16,6 +16,7 @@ from serve.routes.problems import Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.access import Principal
 from streamwatch.desk.alerts import AlertFilters, AlertPlace
+from streamwatch.desk.attention import facts_of
 from streamwatch.desk.desk import Desk
 from streamwatch.desk.notes import AlertNote, NoteKind
 from streamwatch.schema_files import EXAMPLES
@@ -37,6 +38,9 @@ class AlertParams(Range):
     incident: Values = Field(default_factory=list)
     corroboration: Values = Field(default_factory=list)
     acknowledged: bool | None = None
+    order: Literal["onset", "mine"] = Field(
+        "onset", description=f"`mine`: as you want to see them, of the newest {MAX_PAGE}; one page, without a cursor."
+    )
     limit: int = Field(50, ge=1, le=MAX_PAGE)
     cursor: str | None = Field(None, max_length=200, description="`next_cursor` of the page before.")
 
@@ -108,8 +112,14 @@ class MuteBody(BaseModel):
 
 @router.get("/v1/alerts", response_model=AlertList, responses={304: {"description": "Unchanged."}}, summary="Alerts")
 def alerts(request: Request, desk: DeskOf, caller: Caller, params: Annotated[AlertParams, Query()]) -> Response:
-    """Return the last telling of each alert, by onset, the newest first."""
+    """Return the last telling of each alert, by onset, the newest first, or in your own order.
+
+    Your order is learnt from what you open, acknowledge, comment and mute; it begins with severity. Each alert then has
+    a `rank`: how probably you want it, and why.
+    """
     filters = params.filters()
+    if params.order == "mine":
+        return _in_order(desk, caller, params)
     after = AlertPlace.read(params.cursor) if params.cursor else None
 
     def make() -> bytes:
@@ -118,6 +128,21 @@ def alerts(request: Request, desk: DeskOf, caller: Caller, params: Annotated[Ale
 
     question = ("alerts", caller.tenant, filters, params.limit, after)
     return kept_answer(request, desk, question, desk.alerts.version, make)
+
+
+def _in_order(desk: Desk, caller: Principal, params: AlertParams) -> Response:
+    if params.cursor:
+        message = "query.cursor: found with order=mine, which has one page"
+        raise Problem(422, message)
+    found = {
+        alert["fingerprint"]: alert for alert in desk.alerts.page(params.filters(), caller.tenant, MAX_PAGE).alerts
+    }
+    order = desk.attention.rank(caller, [facts_of(alert) for alert in found.values()])[: params.limit]
+    ranked = [
+        found[place.fingerprint] | {"rank": {"wanted": round(place.wanted, 4), "reasons": place.reasons}}
+        for place in order
+    ]
+    return Response(msgspec.json.encode({"alerts": ranked, "next_cursor": None}), media_type="application/json")
 
 
 @router.get(
@@ -133,6 +158,15 @@ def alert(request: Request, desk: DeskOf, caller: Caller, fingerprint: Fingerpri
         return _alert(desk, caller, fingerprint)
 
     return kept_answer(request, desk, ("alert", caller.tenant, fingerprint), desk.alerts.version, make)
+
+
+@router.post("/v1/alerts/{fingerprint}/opening", status_code=204, summary="Say that you opened an alert")
+def opened(desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Response:
+    """Let it count for your order of alerts that you opened this one, and passed over those that stood above it."""
+    alert = facts_of(msgspec.json.decode(_alert(desk, caller, fingerprint)))
+    firing = desk.alerts.page(AlertFilters(status=("firing",)), caller.tenant, MAX_PAGE).alerts
+    desk.attention.open(caller, alert, [facts_of(each) for each in firing], datetime.now(UTC))
+    return Response(status_code=204)
 
 
 @router.post(
@@ -205,13 +239,15 @@ def _note(
     until: datetime | None = None,
     status: int = 200,
 ) -> Response:
-    _alert(desk, caller, fingerprint)
+    alert = facts_of(msgspec.json.decode(_alert(desk, caller, fingerprint)))
     now = datetime.now(UTC)
     desk.notes.add(
         AlertNote(
             tenant=caller.tenant, fingerprint=fingerprint, kind=kind, by=caller.name, at=now, text=text, until=until
         )
     )
+    if kind in ("acknowledge", "comment", "mute"):
+        desk.attention.add(caller, kind, alert, now)
     return Response(_alert(desk, caller, fingerprint), status, media_type="application/json")
 
 

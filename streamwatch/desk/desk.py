@@ -11,6 +11,7 @@ from streamwatch.config import Config
 from streamwatch.desk.access import Tokens
 from streamwatch.desk.alerts import AlertBoard
 from streamwatch.desk.answers import Answers
+from streamwatch.desk.attention import Attention
 from streamwatch.desk.audit import AuditLog
 from streamwatch.desk.baskets import Baskets
 from streamwatch.desk.intake import Intake
@@ -56,6 +57,7 @@ class Desk:
         self.audit = AuditLog(config.state_dir)
         self.limit = RateLimit(desk.requests_per_s, desk.burst)
         self.notes = Notes(config.state_dir)
+        self.attention = Attention(config.state_dir)
         self.baskets = Baskets(config.state_dir)
         self.posts = TableFollower(self.tables, "posts")
         self.search = PostSearch(self.posts)

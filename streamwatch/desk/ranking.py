@@ -8,13 +8,12 @@ with every action (Bayesian logistic regression, Laplace approximation with a di
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from streamwatch.records import Alert
 from streamwatch.watch.severity import LADDER
 
 Action = Literal["open", "acknowledge", "comment", "mute", "pass"]
@@ -51,11 +50,6 @@ class AlertFacts(NamedTuple):
     corroboration: str
     surprise: float
     onset: datetime
-
-    @classmethod
-    def of(cls, alert: Alert) -> AlertFacts:
-        """Return the facts of an alert."""
-        return cls(*(getattr(alert, name) for name in cls._fields))
 
 
 class Ranked(NamedTuple):
@@ -165,12 +159,3 @@ def _words(name: str, part: float, learnt: bool) -> str:
     if not learnt:
         return name
     return f"you act on {name}" if part > 0 else f"you pass over {name}"
-
-
-def in_order(alerts: Sequence[Alert], interests: Interests) -> list[tuple[Alert, Ranked]]:
-    """Return alerts in a person's order, each with the reasons for its place."""
-    by_fingerprint = {alert.fingerprint: alert for alert in alerts}
-    return [
-        (by_fingerprint[ranked.fingerprint], ranked)
-        for ranked in interests.rank(AlertFacts.of(alert) for alert in by_fingerprint.values())
-    ]
