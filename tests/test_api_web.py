@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from serve.routes.web import FOLDER
+from serve.routes.web import FOLDER, STYLES
 from tests.stored_desk import client_of, desk_over
 
 
@@ -35,6 +35,12 @@ def test_the_page_names_every_module_and_all_it_names_is_there(tmp_path: Path) -
         assert found.status_code == 200
         assert found.headers["cache-control"] == "private, max-age=31536000, immutable"
         assert found.headers["content-type"].split(";")[0] in ("text/css", "text/javascript", "image/svg+xml")
+
+
+def test_the_style_is_all_styles_but_that_of_signing_in(tmp_path: Path) -> None:
+    assert {*STYLES, "signin"} == {path.stem for path in (FOLDER / "css").iterdir()}
+    style = ask(tmp_path, "/web/x/style.css")[0].text
+    assert all((FOLDER / "css" / f"{name}.css").read_text(encoding="utf-8") in style for name in STYLES)
 
 
 def test_the_page_itself_and_files_of_another_version_are_asked_for_again(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def alerts(request: Request, desk: DeskOf, caller: Caller, params: Annotated[Ale
     """
     filters = params.filters()
     if params.order == "mine":
-        return _in_order(desk, caller, params)
+        return _in_order(request, desk, caller, params)
     after = AlertPlace.read(params.cursor) if params.cursor else None
 
     def make() -> bytes:
@@ -130,19 +130,21 @@ def alerts(request: Request, desk: DeskOf, caller: Caller, params: Annotated[Ale
     return kept_answer(request, desk, question, desk.alerts.version, make)
 
 
-def _in_order(desk: Desk, caller: Principal, params: AlertParams) -> Response:
+def _in_order(request: Request, desk: Desk, caller: Principal, params: AlertParams) -> Response:
     if params.cursor:
         message = "query.cursor: found with order=mine, which has one page"
         raise Problem(422, message)
-    found = {
-        alert["fingerprint"]: alert for alert in desk.alerts.page(params.filters(), caller.tenant, MAX_PAGE).alerts
-    }
-    order = desk.attention.rank(caller, [facts_of(alert) for alert in found.values()])[: params.limit]
-    ranked = [
-        found[place.fingerprint] | {"rank": {"wanted": round(place.wanted, 4), "reasons": place.reasons}}
-        for place in order
-    ]
-    return Response(msgspec.json.encode({"alerts": ranked, "next_cursor": None}), media_type="application/json")
+
+    def make() -> bytes:
+        newest = desk.alerts.page(params.filters(), caller.tenant, MAX_PAGE).alerts
+        found = {alert["fingerprint"]: alert for alert in newest}
+        order = desk.attention.rank(caller, [facts_of(alert) for alert in newest])[: params.limit]
+        ranks = {place.fingerprint: {"wanted": round(place.wanted, 4), "reasons": place.reasons} for place in order}
+        ranked = [found[name] | {"rank": rank} for name, rank in ranks.items()]
+        return msgspec.json.encode({"alerts": ranked, "next_cursor": None})
+
+    question = ("alerts in order", caller.tenant, caller.name, params.filters(), params.limit)
+    return kept_answer(request, desk, question, f"{desk.alerts.version}.{desk.attention.count()}", make)
 
 
 @router.get(

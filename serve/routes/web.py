@@ -17,6 +17,8 @@ router = APIRouter(include_in_schema=False)
 
 CLASSIC = "js/theme.js"
 """A script that is no module: it runs before the first paint."""
+STYLES = ("base", "frame", "panels", "lists", "charts", "posts", "pages")
+"""In the order in which they overrule one another."""
 FOLDER = Path(__file__).resolve().parents[1] / "web"
 KEPT = "private, max-age=31536000, immutable"
 REVALIDATED = "private, no-cache"
@@ -25,7 +27,6 @@ MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
-    ".webmanifest": "application/manifest+json",
 }
 
 
@@ -66,9 +67,11 @@ def _answer(request: Request, found: WebFile, caching: str) -> Response:
 
 
 def _files() -> dict[str, WebFile]:
-    """Return every file by its path in the folder, in order."""
+    """Return every file by its path in the folder, and the styles as one: they hold up the first paint."""
     paths = sorted(path for path in FOLDER.rglob("*") if path.suffix in MEDIA_TYPES)
-    return {path.relative_to(FOLDER).as_posix(): _read(path, path.stat().st_mtime_ns) for path in paths}
+    files = {path.relative_to(FOLDER).as_posix(): _read(path, path.stat().st_mtime_ns) for path in paths}
+    style = b"".join(files[f"css/{name}.css"].body for name in STYLES)
+    return files | {"style.css": WebFile(style, _tag(style), MEDIA_TYPES[".css"])}
 
 
 def _version(files: Mapping[str, WebFile]) -> str:

@@ -77,6 +77,10 @@ class Attention:
             self._learn()
             return self._interests.get((who.tenant, who.name), Interests()).rank(alerts)
 
+    def count(self) -> int:
+        """Return how many actions there are; it only ever grows."""
+        return len(self._actions.records())
+
     def _learn(self) -> None:
         """Learn from what was written down since the last time, by whichever process."""
         actions = self._actions.records()

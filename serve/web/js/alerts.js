@@ -30,12 +30,6 @@ export function groupName(alert) {
     .join(" \u00b7 ");
 }
 
-/** Return alerts with the gravest first, of each severity the newest first. */
-export function gravestFirst(alerts) {
-  const rank = (alert) => Object.keys(GLYPHS).indexOf(alert.severity) >>> 0;
-  return alerts.toSorted((one, other) => rank(one) - rank(other) || other.onset.localeCompare(one.onset));
-}
-
 /** Return the entity that an alert is of, if it is of one. */
 export function entityOf(alert) {
   return groupParts(alert.group_by, alert.group).entity ?? null;
@@ -88,7 +82,11 @@ export function alertRow(alert) {
   const lasted = (alert.ended_at ? Date.parse(alert.ended_at) : Date.parse(alert.window_end)) - Date.parse(alert.onset);
   return h(
     "a.row.alert-row",
-    { href: alertHref(alert.fingerprint), data: { item: "", key: alert.fingerprint, severity: alert.severity } },
+    {
+      href: alertHref(alert.fingerprint),
+      title: alert.rank?.reasons.join("; "),
+      data: { item: "", key: alert.fingerprint, severity: alert.severity },
+    },
     h(
       "span.alert-mark",
       { class: `severity-${alert.severity}`, "aria-hidden": "true" },

@@ -10,7 +10,7 @@ import { h } from "../dom.js";
 import { count, number, quantity, span, time } from "../format.js";
 import { t } from "../i18n.js";
 import { openMenu } from "../menu.js";
-import { may } from "../meta.js";
+import { has, may } from "../meta.js";
 import { figure } from "../now.js";
 import { Panel, section } from "../panel.js";
 import { problemLine } from "../problems.js";
@@ -24,6 +24,7 @@ const MUTES = { "1h": HOUR, "4h": 4 * HOUR, "24h": 24 * HOUR, "7d": 168 * HOUR }
 /** Open the page of an alert. */
 export function open({ fingerprint }) {
   const page = new AlertPage(fingerprint);
+  noteOpening(fingerprint);
   const keys = {
     a: () => page.acknowledge(),
     m: () => page.openMutes(),
@@ -36,6 +37,12 @@ export function open({ fingerprint }) {
     close: () => page.close(),
     keys,
   };
+}
+
+/** Let the desk learn which alerts this reader opens; the page is the same without. */
+async function noteOpening(fingerprint) {
+  if (!(await has("post", "/v1/alerts/{fingerprint}/opening"))) return;
+  await send("POST", `/v1/alerts/${fingerprint}/opening`).catch(() => {});
 }
 
 class AlertPage {

@@ -1,6 +1,6 @@
 /** The overview: how the market is written about now, against what is usual, and what stands out. */
 
-import { alertRow, gravestFirst } from "../alerts.js";
+import { alertRow } from "../alerts.js";
 import { address, get } from "../api.js";
 import { asOf, iso, range } from "../asof.js";
 import { TimeChart } from "../charts/timechart.js";
@@ -57,7 +57,7 @@ class Overview {
       load: (signal) => loadFiring(signal),
       draw: ([{ alerts }, running]) =>
         alerts.length
-          ? h("div.rows", { data: { figure: "firing", value: alerts.length } }, gravestFirst(alerts).map(alertRow))
+          ? h("div.rows", { data: { figure: "firing", value: alerts.length } }, alerts.map(alertRow))
           : emptyView(t(running ? "empty.firing" : "empty.unwatched")),
     });
     this.heat = new Panel({
@@ -221,10 +221,10 @@ class Overview {
   }
 }
 
-/** Load the firing alerts, and whether anything would fire: without a monitor silence is no calm. */
+/** Load the firing alerts in the reader's own order, and whether anything would fire: without a monitor silence is no calm. */
 async function loadFiring(signal) {
   const [alerts, { running }] = await Promise.all([
-    get("/v1/alerts", { status: "firing", limit: 50 }, { signal }),
+    get("/v1/alerts", { status: "firing", order: "mine", limit: 50 }, { signal }),
     loadPipeline(signal),
   ]);
   return [alerts, running];
