@@ -142,6 +142,7 @@ def served(apache: LocalBroker, tmp_path_factory: pytest.TempPathFactory) -> Ite
     chain.take(with_chances(scored(quiet_rows())))
     chain.commit()
     desk = Desk(config, connection)
+    desk.refresh()  # before the first question
     token = desk.tokens.add("ann", "operator", "main", datetime.now(UTC))
     server = uvicorn.Server(
         uvicorn.Config(create_app(desk), port=settings.port, log_level="warning", timeout_graceful_shutdown=1)
