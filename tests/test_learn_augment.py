@@ -39,8 +39,8 @@ def augmenter(
 def batch(*lengths: int, wide: int) -> Tokens:
     """Return texts of tokens 10, 11, … without entities, padded with 1."""
     ids = torch.tensor([[10 + place if place < length else 1 for place in range(wide)] for length in lengths])
-    none = torch.empty(0, dtype=torch.int64)
-    return Tokens(ids, torch.tensor(lengths), torch.tensor(lengths), none, none, none)
+    none = torch.empty((0, 3), dtype=torch.int64)
+    return Tokens(ids, torch.tensor(lengths), torch.tensor(lengths), none)
 
 
 def test_disguise_changes_cashtags_and_digits_and_nothing_else() -> None:

@@ -110,6 +110,22 @@ def test_keys_that_stay_quiet_are_forgotten() -> None:
     assert len(watch.snapshot()) < 1.1 * size, "nothing of them stays"
 
 
+@pytest.mark.parametrize("measure", ['"volume"', '"sources"'])
+def test_keys_may_be_forgotten_while_later_panes_are_on_their_way_in(measure: str) -> None:
+    rules = monitors(half_life='"1d"', measure=measure)
+    days = [scored([Row(day * 1440, (f"C{day % 17:02d}", "IBM"))], first_offset=day) for day in range(30)]
+    by_day, by_week = Watch(rules, CONFIG), Watch(rules, CONFIG)
+    expected, found = [], []
+    for day, batch in enumerate(days):
+        by_day.apply(batch)
+        expected += by_day.close().windows
+        by_week.apply(batch)
+        if day % 7 == 6:
+            found += by_week.close().windows
+    assert found + by_week.close().windows == expected
+    assert by_week.open_groups == by_day.open_groups
+
+
 def windows_of_days(days: list[tuple[str, ...]], *, restart: bool) -> list[Window]:
     """Return the windows of days with one post each about some companies."""
     rules, closed = monitors(half_life='"1d"', measure='"sources"'), []

@@ -76,6 +76,7 @@ class Grouping:
         self.learned_us: int | None = None
         self.visited_us: int | None = None
         self.closed_until_us = NEVER
+        self._expired = False
         self._monitors_hash = monitors_hash
         self._longest_us = max(track.length_us for track in tracks)
         self.samples = Samples(pane_posts(self._longest_us // key.hop_us), self.places)
@@ -117,6 +118,9 @@ class Grouping:
                 self._arrive(*arriving.popleft())
             yield from self._visit(end_us)
         self._forget()
+        if self._expired:
+            self._recode()
+            self._expired = False
 
     def _panes_until(self, until_us: int) -> Iterator[tuple[int, Ints, Ints]]:
         """Take out the panes that start before an instant: start, codes, and sums, `(sums, codes)`."""
@@ -210,10 +214,13 @@ class Grouping:
         self.closed.keep(stay, len(self.keys))
         self.volumes.keep(stay)
         self.keys.keep(stay)
-        self._recode()
+        self._expired = True
 
     def _recode(self) -> None:
-        """Forget the codes of groups that have neither open panes nor samples."""
+        """Forget the codes of groups that have neither open panes nor samples.
+
+        Never within a close: panes that are on their way in go by the old codes.
+        """
         used = np.union1d(self.open.codes(self.places), self.samples.codes())
         new = np.zeros(len(self.codes), np.int64)
         new[used] = np.arange(len(used))
