@@ -81,6 +81,7 @@ def recount(posts: pl.DataFrame, window: pl.DataFrame) -> pl.Series:
     return pl.Series(counts)
 
 
+@pytest.mark.parametrize("environ", ["apache-kafka"], indirect=True)
 def test_a_day_with_a_stop_in_it_is_scored_archived_and_watched_once(
     config: Config, environ: Mapping[str, str]
 ) -> None:
