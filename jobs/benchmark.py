@@ -2,6 +2,7 @@
 
     python -m jobs.benchmark chain            speed, latency and memory of the chain
     python -m jobs.benchmark crash            100 kills, and what was lost or counted twice
+    python -m jobs.benchmark desk             answers to 50 users and alerts to 500 subscribers over 10M posts
     python -m jobs.benchmark score FILE       speed of the scorer alone
     python -m jobs.benchmark surges           surges found, how early, at equal false alarms
     python -m jobs.benchmark taxonomy FILE    a desk's own labels, by number of examples
@@ -88,6 +89,27 @@ def crash(
     ]
     _print("crash", rows, output)
     raise typer.Exit(1 if found else 0)
+
+
+@app.command()
+def desk(
+    posts: Annotated[int, typer.Option(help="Stored posts.", min=1_000)] = 10_000_000,
+    users: Annotated[int, typer.Option(help="Who ask about a question a second each.", min=1)] = 50,
+    subscribers: Annotated[int, typer.Option(help="Who listen to alerts.", min=1)] = 500,
+    seconds: Annotated[float, typer.Option(help="How long.", min=1)] = 30,
+    output: Output = Format.table,
+) -> None:
+    """Measure the desk over many posts: how fast it answers, and whether every subscriber gets every alert.
+
+    Takes about 130 bytes of disk and 300 of memory a post. With KAFKA_HOME set the alerts come over Apache Kafka.
+
+    Example: python -m jobs.benchmark desk --posts 1000000
+    """
+    from jobs.desk_benchmark import Load, measure_desk
+
+    with tempfile.TemporaryDirectory(prefix="streamwatch-bench-") as folder:
+        figures = measure_desk(Path(folder), Load(posts, users, subscribers, seconds), say)
+    _print("desk", figures, output)
 
 
 @app.command()

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from streamwatch.desk import cubes
 from streamwatch.desk.aggregates import MEASURES, Question, answer
+from streamwatch.desk.cubes import DIMENSIONS
 from streamwatch.desk.indices import IndexQuestion, index_series
-from streamwatch.desk.rollups import DIMENSIONS, POST_COLUMNS, Rollups
+from streamwatch.desk.rollups import POST_COLUMNS, Rollups
 from streamwatch.store.follower import NewRows, TableFollower
 from streamwatch.store.tables import Tables
 from tests.scored_rows import START, Row
@@ -111,6 +113,45 @@ def test_figures_equal_those_of_sql(parts: list[list[Row]], asked: list[Question
                 tables.tidy("posts")
         for question in asked:
             check(tables, rollups, question.aligned())
+
+
+@pytest.mark.parametrize("looked_up", [0, 8])
+def test_figures_over_days_equal_those_of_sql(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: int) -> None:
+    """Days are settled, summed whole and searched by entity as those of large stores are."""
+    monkeypatch.setattr(cubes, "SETTLE_ROWS", 4)
+    monkeypatch.setattr(cubes, "MAX_FRESH", 1)
+    monkeypatch.setattr(cubes, "MAX_LOOKED_UP", looked_up)
+    tables, rollups = Tables(str(tmp_path)), Rollups()
+    follower = TableFollower(tables, "posts")
+    fresh = NewRows(follower)
+    names = ["AAPL", "IBM", "SAP"]
+    rows = [
+        Row(n * 379 % 7_000, tuple(names[: n % 4]), SENTIMENTS[n % 3], topic=("macro", "earnings")[n % 2])
+        for n in range(60)
+    ]
+    for first in range(0, len(rows), 7):
+        store_posts(tables, rows[first : first + 7], 0, first)
+        follower.refresh()
+        rollups.add(fresh.take(POST_COLUMNS), follower.version)
+    some, macro = (("entity", ("AAPL", "SAP")),), (("topic", ("macro",)),)
+    for group_by, where, hours in [
+        ((), (), None),
+        (("entity",), (), None),
+        (("entity",), macro, 24),
+        ((), some, 48),
+        (("topic",), some, 12),
+        (("topic",), (), 24),
+    ]:
+        asked = Question(
+            group_by=group_by,
+            measure="net_sentiment",
+            start=START + timedelta(hours=30),
+            end=START + timedelta(hours=100),
+            window=timedelta(hours=hours) if hours else None,
+            where=where,
+            compare=True,
+        )
+        check(tables, rollups, asked.aligned())
 
 
 def check(tables: Tables, rollups: Rollups, question: Question) -> None:

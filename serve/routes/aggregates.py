@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.routes.formats import MEDIA_TYPES, chosen_format, encode_table, kept_answer
+from serve.routes.formats import MEDIA_TYPES, TABLE, chosen_format, encode_table, kept_answer
 from serve.routes.params import About, OutputFormat, read_window
 from serve.routes.problems import Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.aggregates import Measure, Order, Question, answer
-from streamwatch.desk.rollups import DIMENSIONS
+from streamwatch.desk.cubes import DIMENSIONS
 
 router = APIRouter(tags=["figures"])
 
@@ -113,7 +113,7 @@ class AggregateAnswer(BaseModel):
 @router.get(
     "/v1/aggregates",
     response_model=AggregateAnswer,
-    responses={200: {"content": {name: {} for name in MEDIA_TYPES.values()}}, 304: {"description": "Unchanged."}},
+    responses=TABLE,
     summary="Counts, shares and averages by group and window",
 )
 def aggregates(request: Request, desk: DeskOf, params: Annotated[AggregateParams, Query()]) -> Response:

@@ -9,10 +9,10 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from serve.routes.formats import kept_answer
+from serve.routes.formats import UNCHANGED, kept_answer
 from serve.routes.gate import Caller, requires
 from serve.routes.params import Range, Values
-from serve.routes.problems import Problem
+from serve.routes.problems import NOT_FOUND, Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.access import Principal
 from streamwatch.desk.alerts import AlertFilters, AlertPlace
@@ -110,7 +110,7 @@ class MuteBody(BaseModel):
     text: str = Field("", max_length=4_000)
 
 
-@router.get("/v1/alerts", response_model=AlertList, responses={304: {"description": "Unchanged."}}, summary="Alerts")
+@router.get("/v1/alerts", response_model=AlertList, responses=UNCHANGED, summary="Alerts")
 def alerts(request: Request, desk: DeskOf, caller: Caller, params: Annotated[AlertParams, Query()]) -> Response:
     """Return the last telling of each alert, by onset, the newest first, or in your own order.
 
@@ -150,7 +150,7 @@ def _in_order(request: Request, desk: Desk, caller: Principal, params: AlertPara
 @router.get(
     "/v1/alerts/{fingerprint}",
     response_model=DeskAlert,
-    responses={304: {"description": "Unchanged."}},
+    responses=UNCHANGED | NOT_FOUND,
     summary="One alert with its evidence",
 )
 def alert(request: Request, desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Response:
@@ -162,7 +162,9 @@ def alert(request: Request, desk: DeskOf, caller: Caller, fingerprint: Fingerpri
     return kept_answer(request, desk, ("alert", caller.tenant, fingerprint), desk.alerts.version, make)
 
 
-@router.post("/v1/alerts/{fingerprint}/opening", status_code=204, summary="Say that you opened an alert")
+@router.post(
+    "/v1/alerts/{fingerprint}/opening", status_code=204, responses=NOT_FOUND, summary="Say that you opened an alert"
+)
 def opened(desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Response:
     """Let it count for your order of alerts that you opened this one, and passed over those that stood above it."""
     alert = facts_of(msgspec.json.decode(_alert(desk, caller, fingerprint)))
@@ -174,6 +176,7 @@ def opened(desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Response:
 @router.post(
     "/v1/alerts/{fingerprint}/acknowledgement",
     response_model=DeskAlert,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="Acknowledge an alert",
 )
@@ -185,6 +188,7 @@ def acknowledge(desk: DeskOf, caller: Caller, fingerprint: Fingerprint, body: Sa
 @router.delete(
     "/v1/alerts/{fingerprint}/acknowledgement",
     response_model=DeskAlert,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="Give an alert back",
 )
@@ -196,6 +200,7 @@ def unacknowledge(desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Res
 @router.put(
     "/v1/alerts/{fingerprint}/mute",
     response_model=DeskAlert,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="Mute an alert",
 )
@@ -211,6 +216,7 @@ def mute(desk: DeskOf, caller: Caller, fingerprint: Fingerprint, body: MuteBody)
 @router.delete(
     "/v1/alerts/{fingerprint}/mute",
     response_model=DeskAlert,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="End an alert's mute",
 )
@@ -223,6 +229,7 @@ def unmute(desk: DeskOf, caller: Caller, fingerprint: Fingerprint) -> Response:
     "/v1/alerts/{fingerprint}/comments",
     response_model=DeskAlert,
     status_code=201,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="Comment on an alert",
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import msgspec
 import polars as pl
 from fastapi import Request, Response
 
 from serve.routes.params import OutputFormat
-from serve.routes.problems import Problem
+from serve.routes.problems import PROBLEM, Problem
 from streamwatch import __version__
 from streamwatch.desk.desk import Desk
 
@@ -19,6 +20,13 @@ MEDIA_TYPES: dict[OutputFormat, str] = {
     "csv": "text/csv",
     "arrow": "application/vnd.apache.arrow.stream",
 }
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged."}}
+TABLE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {name: {} for name in MEDIA_TYPES.values()}},
+    406: {**PROBLEM, "description": "`Accept` allows none of the formats."},
+    **UNCHANGED,
+}
+"""What a route may answer that gives a table."""
 BY_MEDIA_TYPE: dict[str, OutputFormat] = {media_type: name for name, media_type in MEDIA_TYPES.items()}
 
 

@@ -9,10 +9,10 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.routes.formats import MEDIA_TYPES, chosen_format, encode_table, kept_answer
+from serve.routes.formats import MEDIA_TYPES, TABLE, chosen_format, encode_table, kept_answer
 from serve.routes.gate import Caller, requires
 from serve.routes.params import OutputFormat, Range, Values, read_window
-from serve.routes.problems import Problem
+from serve.routes.problems import NOT_FOUND, Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.baskets import BasketChange
 from streamwatch.desk.desk import Desk
@@ -93,7 +93,7 @@ class BasketBody(BaseModel):
     entities: Annotated[Values, Field(min_length=1)]
 
 
-@router.get("/v1/indices", response_model=IndexAnswer, summary="Net sentiment as a series")
+@router.get("/v1/indices", response_model=IndexAnswer, responses=TABLE | NOT_FOUND, summary="Net sentiment as a series")
 def indices(request: Request, desk: DeskOf, caller: Caller, params: Annotated[IndexParams, Query()]) -> Response:
     """Return the net sentiment of some entities together, window by window; each mention counts once."""
     output = chosen_format(request, params.format)
@@ -147,7 +147,13 @@ def put_basket(desk: DeskOf, caller: Caller, name: BasketName, body: BasketBody)
     return Response(msgspec.json.encode(_shown(change)), media_type="application/json")
 
 
-@router.delete("/v1/baskets/{name}", status_code=204, dependencies=[requires("labeller")], summary="Remove a basket")
+@router.delete(
+    "/v1/baskets/{name}",
+    status_code=204,
+    responses=NOT_FOUND,
+    dependencies=[requires("labeller")],
+    summary="Remove a basket",
+)
 def delete_basket(desk: DeskOf, caller: Caller, name: BasketName) -> Response:
     """Take a basket away; what it held stays in its history."""
     _basket(desk, caller.tenant, name)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.routes.bodies import read_body
 from serve.routes.gate import Caller, requires
-from serve.routes.problems import PROBLEM, Problem
+from serve.routes.problems import NOT_FOUND, PROBLEM, Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.desk import Desk
 from streamwatch.desk.label_desk import LabelDesk
@@ -124,6 +124,7 @@ class Queue(BaseModel):
     "/v1/labels",
     status_code=202,
     response_model=Taken,
+    responses=NOT_FOUND,
     dependencies=[requires("labeller")],
     summary="Say what posts are",
 )
@@ -140,7 +141,7 @@ async def give(desk: DeskOf, caller: Caller, body: LabelsBody) -> Response:
     "/v1/labels/label-studio",
     status_code=202,
     response_model=Taken,
-    responses={413: {**PROBLEM, "description": "Too many bytes."}},
+    responses={413: {**PROBLEM, "description": "Too many bytes."}, **NOT_FOUND},
     dependencies=[requires("labeller")],
     openapi_extra={
         "requestBody": {

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.routes.gate import Caller, requires
 from serve.routes.params import read_time
-from serve.routes.problems import PROBLEM, Problem
+from serve.routes.problems import NOT_FOUND, PROBLEM, Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.monitor_files import MonitorVersion, read_monitors
 from streamwatch.desk.trials import TrialJob
@@ -137,7 +137,7 @@ def activate(desk: DeskOf, caller: Caller, body: ActivateBody) -> Response:
     return _json(_version(desk.monitors.activate(body.text, caller, datetime.now(UTC), body.note)), 201)
 
 
-@router.get("/v1/monitors/versions/{number}", response_model=MonitorsShown, summary="One version")
+@router.get("/v1/monitors/versions/{number}", response_model=MonitorsShown, responses=NOT_FOUND, summary="One version")
 def version(desk: DeskOf, caller: Caller, number: Annotated[int, Path(ge=1)]) -> Response:
     """Return a version's file."""
     return _shown(_of(desk.monitors.versions(caller.tenant), number).text)
@@ -147,6 +147,7 @@ def version(desk: DeskOf, caller: Caller, number: Annotated[int, Path(ge=1)]) ->
     "/v1/monitors/versions/{number}/activation",
     status_code=201,
     response_model=VersionShown,
+    responses=NOT_FOUND,
     dependencies=[requires("operator")],
     summary="Bring a version back",
 )

@@ -8,8 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.routes.problems import Problem
-from streamwatch.desk.aggregates import Where
-from streamwatch.desk.rollups import BUCKET, DIMENSIONS
+from streamwatch.desk.cubes import BUCKET, DIMENSIONS, Where
 from streamwatch.desk.times import parse_span, parse_time
 from streamwatch.errors import BadRecord
 

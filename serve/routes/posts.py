@@ -9,9 +9,9 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.routes.formats import kept_answer
+from serve.routes.formats import UNCHANGED, kept_answer
 from serve.routes.params import About
-from serve.routes.problems import Problem
+from serve.routes.problems import NOT_FOUND, Problem
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.search import Filters, Place
 
@@ -99,7 +99,7 @@ class PostPage(BaseModel):
     next_cursor: str | None
 
 
-@router.get("/v1/posts", response_model=PostPage, responses={304: {"description": "Unchanged."}}, summary="Find posts")
+@router.get("/v1/posts", response_model=PostPage, responses=UNCHANGED, summary="Find posts")
 def posts(request: Request, desk: DeskOf, params: Annotated[PostParams, Query()]) -> Response:
     """Return posts by what they are about, when and what they say, the newest first."""
     filters = params.filters()
@@ -115,7 +115,7 @@ def posts(request: Request, desk: DeskOf, params: Annotated[PostParams, Query()]
 @router.get(
     "/v1/posts/{post_id}",
     response_model=StoredPost,
-    responses={304: {"description": "Unchanged."}},
+    responses=UNCHANGED | NOT_FOUND,
     summary="One post",
 )
 def post(request: Request, desk: DeskOf, post_id: Annotated[str, Path(min_length=1, max_length=256)]) -> Response:

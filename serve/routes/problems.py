@@ -125,6 +125,8 @@ def _problem(error: Exception) -> Problem:
         return error
     if isinstance(error, RequestValidationError):
         return _invalid(error)
+    if isinstance(error, HTTPException) and error.status_code == 400:  # a body that is no text
+        return Problem(422, str(error.detail))
     if isinstance(error, HTTPException):
         return Problem(error.status_code, str(error.detail), headers=error.headers)
     if isinstance(error, BadRecord | ConfigError):
@@ -160,3 +162,5 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
     503: {**PROBLEM, "description": "A part that this needs is away."},
 }
 """What every route may answer besides what it is for."""
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {**PROBLEM, "description": "There is none of this name."}}
+"""What a route may answer besides where it is asked for one thing."""

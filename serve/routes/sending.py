@@ -40,7 +40,7 @@ BODY: dict[str, Any] = {
                             "type": "array",
                             "minItems": 1,
                             "maxItems": MAX_POSTS,
-                            "items": {"type": "object", "description": "Schema `post.v1`."},
+                            "items": {"description": "Schema `post.v1`; what is none is refused by itself."},
                         }
                     },
                 },

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from serve.routes.bodies import read_body
 from serve.routes.gate import Caller
-from serve.routes.problems import Problem
+from serve.routes.problems import MEDIA_TYPE, PROBLEM, RESPONSES, Problem
 from serve.routes.signin import signin_page
 from serve.routes.wiring import DeskOf
 from streamwatch.desk.access import Principal, Role
@@ -35,6 +35,12 @@ TOKEN_BODY: dict[str, Any] = {
     }
 }
 
+SIGN_IN: dict[int | str, dict[str, Any]] = {
+    303: {"description": "To the dashboard, for a form."},
+    401: {**RESPONSES[401], "content": {MEDIA_TYPE: {}, "text/html": {}}},
+    413: {**PROBLEM, "description": "Too many bytes."},
+}
+
 
 class Me(BaseModel):
     """Who one is at the desk."""
@@ -49,7 +55,7 @@ class _Presented(msgspec.Struct):
     token: str
 
 
-@router.post("/v1/session", response_model=Me, openapi_extra=TOKEN_BODY, summary="Sign a browser in")
+@router.post("/v1/session", response_model=Me, responses=SIGN_IN, openapi_extra=TOKEN_BODY, summary="Sign a browser in")
 async def sign_in(request: Request, desk: DeskOf) -> Response:
     """Set the session's cookie for a token. A form is led on to the dashboard."""
     form = request.headers.get("content-type", "").startswith(FORM)

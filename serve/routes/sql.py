@@ -9,7 +9,7 @@ import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from serve.routes.formats import MEDIA_TYPES, chosen_format, encode_table
+from serve.routes.formats import MEDIA_TYPES, TABLE, chosen_format, encode_table
 from serve.routes.params import OutputFormat
 from serve.routes.problems import PROBLEM, Problem
 from serve.routes.wiring import DeskOf
@@ -56,6 +56,7 @@ class SqlRows(BaseModel):
     responses={
         200: {"content": {name: {} for name in MEDIA_TYPES.values()}},
         400: {**PROBLEM, "description": "Not a SELECT over the tables, or wrong."},
+        406: TABLE[406],
         504: {**PROBLEM, "description": "It takes more time or memory than it may."},
     },
     summary="One SELECT over the tables",

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from serve.routes.formats import MEDIA_TYPES, chosen_format, encode_table, kept_answer
+from serve.routes.formats import MEDIA_TYPES, TABLE, chosen_format, encode_table, kept_answer
 from serve.routes.params import OutputFormat, Range
 from serve.routes.problems import Problem
 from serve.routes.wiring import DeskOf
@@ -48,7 +48,7 @@ class WindowRows(BaseModel):
     )
 
 
-@router.get("/v1/windows", response_model=WindowRows, summary="Seen against expected")
+@router.get("/v1/windows", response_model=WindowRows, responses=TABLE, summary="Seen against expected")
 def windows(request: Request, desk: DeskOf, params: Annotated[WindowParams, Query()]) -> Response:
     """Return what a monitor saw of a group, window by window, and what it expected."""
     output = chosen_format(request, params.format)

@@ -15,22 +15,27 @@ from streamwatch.desk.audit import AuditLog, Deed
 if TYPE_CHECKING:
     from streamwatch.config import Config
 
-SERVE_EXAMPLE = "Example: streamwatch desk serve"
+SERVE_EXAMPLE = "Example: streamwatch desk serve --live"
 ADD_EXAMPLE = "Example: streamwatch desk token add ann --role labeller"
 LIST_EXAMPLE = "Example: streamwatch desk token list -o json"
 REVOKE_EXAMPLE = "Example: streamwatch desk token revoke ann"
 COLUMNS = ("id", "name", "role", "tenant", "created_at", "revoked_at")
 
 
-def serve_command(*, config_file: ConfigFile = None) -> None:
+def serve_command(
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Follow the streams too: live alerts, labels, posts.")] = False,
+    config_file: ConfigFile = None,
+) -> None:
     """Serve the desk alone, over the stored tables; `streamwatch run` serves it too, once a token exists."""
     import uvicorn
 
     from serve.api import create_app
     from streamwatch.desk.desk import Desk
+    from streamwatch.ingest.connection import connect
 
     config = read_config(config_file)
-    app = create_app(Desk(config))
+    app = create_app(Desk(config, connect(config) if live else None))
     note(f"the desk is at http://{config.desk.host}:{config.desk.port}; Ctrl-C ends it")
     uvicorn.run(app, host=config.desk.host, port=config.desk.port, log_level="warning", server_header=False)
 

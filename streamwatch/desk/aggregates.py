@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -10,13 +9,13 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
-from streamwatch.desk.rollups import BUCKET, BUCKET_US, SUMS, Rollups
+from streamwatch.desk.cubes import BUCKET, BUCKET_US, BUCKETS_A_DAY, SUMS, Where, totals
+from streamwatch.desk.rollups import Rollups, Sums
 
 Measure = Literal["count", "negative_count", "negative_share", "mean_negative", "net_sentiment"]
 MEASURES: tuple[Measure, ...] = ("count", "negative_count", "negative_share", "mean_negative", "net_sentiment")
 """Posts; negative posts; their share; mean probability of negative; (positive - negative) / posts."""
 Order = Literal["group", "value", "-value", "count", "-count", "change", "-change"]
-Where = tuple[tuple[str, tuple[str, ...]], ...]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -78,22 +77,21 @@ def answer(rollups: Rollups, question: Question) -> Answer:
     `change`, the difference of both values. A window or group without posts has no row.
     """
     sums = rollups.sums(sorted(question.dimensions))
-    reach = _range(question, sums.rows)
+    reach = _range(question, sums)
     first, last = reach or (0, 0)
-    rows = _measured(sums.rows, question, (first, last))
+    rows = _measured(sums, question, (first, last))
     if question.compare:
-        rows = _beside(rows, _measured(sums.rows, question, (2 * first - last, first)), question)
+        rows = _beside(rows, _measured(sums, question, (2 * first - last, first)), question)
     shown = _shown(rows, question, first).collect()
     if reach is None:
         return Answer(shown, sums.version, question.start, question.end)
     return Answer(shown, sums.version, _instant(first), _instant(last))
 
 
-def _range(question: Question, rows: pl.LazyFrame) -> tuple[int, int] | None:
+def _range(question: Question, sums: Sums) -> tuple[int, int] | None:
     """Return the buckets `[first, last)` that are asked for, whole windows; None when there is nothing."""
-    found = rows.select(pl.col("bucket").min().alias("first"), pl.col("bucket").max().alias("last")).collect()
-    known = found.row(0)
-    if known[0] is None and (question.start is None or question.end is None):
+    known = (0, 0) if question.start and question.end else sums.reach()
+    if known is None:
         return None
     step = _buckets(question.window) if question.window else 1
     first = known[0] if question.start is None else (question.start - EPOCH) // BUCKET
@@ -102,20 +100,14 @@ def _range(question: Question, rows: pl.LazyFrame) -> tuple[int, int] | None:
     return (first, last) if first < last else None
 
 
-def _measured(rows: pl.LazyFrame, question: Question, reach: tuple[int, int]) -> pl.LazyFrame:
+def _measured(sums: Sums, question: Question, reach: tuple[int, int]) -> pl.LazyFrame:
     """Return the sums of each group and window of a range, with `value`; windows are numbered from its begin."""
     first, last = reach
-    wanted = [is_one_of(name, values) for name, values in question.where]
     step = _buckets(question.window) if question.window else max(last - first, 1)
     window = ((pl.col("bucket") - first) // step).alias("window")
-    chosen = rows.filter(pl.col("bucket") >= first, pl.col("bucket") < last, *wanted)
-    sums = chosen.group_by(*question.group_by, window).agg(pl.col(name).sum() for name in SUMS)
-    return sums.filter(pl.col("count") > 0).with_columns(_value(question.measure).alias("value"))
-
-
-def is_one_of(name: str, values: Sequence[str]) -> pl.Expr:
-    """Return whether a dimension has one of some values; compared as the numbers that stand for them."""
-    return pl.col(name).is_in(pl.Series(values, dtype=pl.Categorical).implode())
+    daily = question.window is None or step % BUCKETS_A_DAY == 0
+    found = sums.between(first, last, question.where, daily=daily).group_by(*question.group_by, window).agg(totals())
+    return found.filter(pl.col("count") > 0).with_columns(_value(question.measure).alias("value"))
 
 
 def _value(measure: Measure) -> pl.Expr:

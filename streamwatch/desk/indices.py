@@ -8,8 +8,9 @@ import msgspec
 import polars as pl
 from msgspec import Struct
 
-from streamwatch.desk.aggregates import EPOCH, Answer, Question, answer, is_one_of
-from streamwatch.desk.rollups import BUCKET, SUMS, Rollups
+from streamwatch.desk.aggregates import EPOCH, Answer, Question, answer
+from streamwatch.desk.cubes import BUCKET, totals
+from streamwatch.desk.rollups import Rollups
 
 BARS = ("open", "high", "low", "close")
 
@@ -53,18 +54,21 @@ def index_series(rollups: Rollups, question: IndexQuestion) -> Answer:
     found = answer(rollups, asked)
     if not question.bars:
         return found
-    return found._replace(rows=found.rows.join(_bars(rollups, question), on="window_start", how="left"))
+    if not found.rows.height:
+        return found._replace(rows=found.rows.with_columns(pl.lit(None, pl.Float64).alias(name) for name in BARS))
+    return found._replace(rows=found.rows.join(_bars(rollups, question, found), on="window_start", how="left"))
 
 
-def _bars(rollups: Rollups, question: IndexQuestion) -> pl.DataFrame:
+def _bars(rollups: Rollups, question: IndexQuestion, found: Answer) -> pl.DataFrame:
     net = (pl.col("positive") - pl.col("negative")) / pl.col("count")
     step = question.window // BUCKET
+    first, last = ((edge - EPOCH) // BUCKET for edge in (found.rows["window_start"][0], found.rows["window_end"][-1]))
     start = pl.lit(EPOCH) + (pl.col("bucket") // step) * pl.lit(question.window)
     return (
         rollups.sums(["entity"])
-        .rows.filter(is_one_of("entity", question.members))
+        .between(first, last, (("entity", question.members),))
         .group_by("bucket")
-        .agg(pl.col(name).sum() for name in SUMS)
+        .agg(totals())
         .sort("bucket")
         .group_by(start.alias("window_start"), maintain_order=True)
         .agg(net.first().alias("open"), net.max().alias("high"), net.min().alias("low"), net.last().alias("close"))
